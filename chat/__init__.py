@@ -1,0 +1,1 @@
+"""Slack in small: durable before delivered."""

@@ -1,0 +1,1 @@
+"""The small engine every service stands on: loop, workers, protocols, structures."""

@@ -1,0 +1,1 @@
+"""Structures without I/O: hash, ring, memory that forked workers share."""

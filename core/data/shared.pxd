@@ -1,0 +1,47 @@
+"""Memory that forked workers share: raw blocks, counters, gauges, rate-limit cells."""
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+# Anonymous MAP_SHARED memory, zeroed; forked children see the same bytes. Freed when the last process drops it.
+cdef class Block:
+    cdef uint8_t* data          # owned
+    cdef readonly size_t size   # bytes
+
+# uint64 cells, one row per worker on its own cache lines; a worker adds to its own row with a plain add.
+cdef class Counters:
+    cdef Block block
+    cdef readonly tuple names
+    cdef readonly int workers
+    cdef size_t stride          # in cells, from row to row
+
+    cdef uint64_t* row(self, int worker) noexcept nogil
+
+# int64 cells: as Counters, but they go down too, and clear(worker) empties a dead worker's row.
+cdef class Gauges:
+    cdef Block block
+    cdef readonly tuple names
+    cdef readonly int workers
+    cdef size_t stride          # in cells, from row to row
+
+    cdef int64_t* row(self, int worker) noexcept nogil
+
+cdef struct Verdict:
+    bint allowed
+    int64_t remaining           # requests that would pass right now, after this one
+    int64_t retry_after_us      # 0 when allowed
+    int64_t reset_us            # until the burst is whole again
+
+cdef struct Cell                # 16 bytes; shared.pyx
+cdef struct Cells:
+    Cell* cells                 # borrowed from the limiter's Block
+    uint64_t mask               # slots - 1; a power of two
+    uint64_t secret[2]          # keys the hash, so that a client cannot choose its neighbours
+    uint64_t* evicted           # counts cells given up in a full neighbourhood
+
+# GCRA (ITU-T I.371). `period_us`: between two requests at the sustained rate; `burst_us`: burst * period. Lock-free.
+cdef void cells_take(Cells* cells, const uint8_t* key, size_t size, int64_t now_us, int64_t period_us, int64_t burst_us,
+                     int64_t cost, Verdict* verdict) noexcept nogil
+
+cdef class RateLimiter:
+    cdef Block block
+    cdef Cells cells
+    cdef readonly uint32_t slots

@@ -1,0 +1,1 @@
+"""A last-write-wins dictionary that converges."""

@@ -1,0 +1,1 @@
+"""Six classic systems on one small hand-written Cython core."""

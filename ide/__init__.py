@@ -1,0 +1,1 @@
+"""A cloud IDE with a container per project."""

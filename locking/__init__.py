@@ -1,0 +1,1 @@
+"""Optimistic and pessimistic locking on SQLAlchemy."""

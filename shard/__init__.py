@@ -1,0 +1,1 @@
+"""A sharded MySQL that grows with no downtime."""
