@@ -1,0 +1,1 @@
+"""Tests. Shared tools are imported as `tests.waiting`; a folder mirrors each package."""

@@ -1,0 +1,39 @@
+"""HOTPATH_REQUIRE_ALL=1 turns every skip into a failure; fixtures that several folders need."""
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+from tests.waiting import free_port
+
+REQUIRE_ALL = os.environ.get("HOTPATH_REQUIRE_ALL", "0") not in ("", "0")
+
+
+def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Make a failure of a skip; an expected failure is not a skip."""
+    if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"HOTPATH_REQUIRE_ALL allows no skip: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+@pytest.fixture
+def port() -> int:
+    """A free TCP port of 127.0.0.1."""
+    return free_port()

@@ -1,0 +1,124 @@
+"""Waiting for what must happen: poll with a deadline, never sleep and hope."""
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Shared machines stall for seconds. A deadline only decides how long a failure takes, so it is generous.
+DEADLINE_S = 20.0
+POLL_S = 0.01
+
+
+def wait_for(check: Callable[[], T], what: str, within_s: float = DEADLINE_S) -> T:
+    """Call `check` until it answers something true; return that. AssertionError naming `what` after `within_s`."""
+    deadline_s = time.monotonic() + within_s
+    while not (answer := check()):
+        if time.monotonic() > deadline_s:
+            raise AssertionError(f"still waiting after {within_s:g} s for {what}")
+        select.select([], [], [], POLL_S)
+    return answer
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_for_port(port: int, host: str = "127.0.0.1") -> None:
+    """Return once something accepts connections there."""
+    def accepts() -> bool:
+        with suppress(OSError), socket.create_connection((host, port), timeout=1):
+            return True
+        return False
+
+    wait_for(accepts, f"{host}:{port} to accept")
+
+
+def is_alive(pid: int) -> bool:
+    """Whether `pid` runs; a zombie does not."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class Process:
+    """A command in a process group of its own, whose output can be waited for."""
+
+    def __init__(self, command: Sequence[str], env: dict[str, str] | None = None) -> None:
+        self.output = ""            # stdout and stderr, as far as read
+        self.popen = subprocess.Popen(
+            command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True)
+        assert self.popen.stdout is not None
+        self._pipe = self.popen.stdout.fileno()
+        os.set_blocking(self._pipe, False)
+
+    @property
+    def pid(self) -> int:
+        """Of the process itself, which leads the group."""
+        return self.popen.pid
+
+    def read(self) -> str:
+        """All output so far."""
+        with suppress(BlockingIOError):
+            while piece := os.read(self._pipe, 65536):
+                self.output += piece.decode(errors="replace")
+        return self.output
+
+    def wait_for_output(self, pattern: str, within_s: float = DEADLINE_S) -> re.Match[str]:
+        """Return once the output matches the regular expression `pattern`."""
+        def seen() -> re.Match[str] | None:
+            ended = self.popen.poll() is not None
+            match = re.search(pattern, self.read(), re.MULTILINE)
+            if match is None and ended:
+                raise AssertionError(f"ended with {self.popen.returncode} before {pattern!r}:\n{self.output}")
+            return match
+
+        try:
+            return wait_for(seen, f"output {pattern!r}", within_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.output}") from None
+
+    def wait(self, within_s: float = DEADLINE_S) -> int:
+        """Return the exit status once it ended; its output is read meanwhile, so that it cannot block on the pipe."""
+        def ended() -> bool:
+            self.read()
+            return self.popen.poll() is not None
+
+        wait_for(ended, f"the end of {self.popen.args!r}", within_s)
+        self.read()
+        assert self.popen.returncode is not None
+        return self.popen.returncode
+
+    def kill(self) -> None:
+        """End the whole group, at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.popen.wait()
+        self.read()
+
+
+@contextmanager
+def running(command: Sequence[str], env: dict[str, str] | None = None) -> Iterator[Process]:
+    """The command while the block runs; whatever is left of its group is killed behind it."""
+    process = Process(command, env)
+    try:
+        yield process
+    finally:
+        process.kill()
+        assert process.popen.stdout is not None
+        process.popen.stdout.close()
