@@ -29,7 +29,7 @@ pytest: build $(VENV)/.dev
 
 bench: build $(VENV)/.dev  ## the rivals and us, interleaved (ARGS="proxy")
 	@.ci/packages build test
-	@$(PY) bench/compare.py $(ARGS)
+	@$(PY) bench $(or $(ARGS),all)
 
 types: build $(VENV)/.dev  ## mypy strict; the .pyi against what was compiled
 	@$(VENV)/bin/mypy

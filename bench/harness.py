@@ -1,0 +1,89 @@
+"""Paired runs: how does A compare with B when both suffer the same noise?
+
+Every round measures each contender once, A B A B; a ratio is taken within a round, and its median over the rounds is
+the result. CPU time comes from the kernel's accounts of the server's own processes, so that a neighbour who steals a
+core changes the throughput but hardly the cost per request.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from . import processes, wrk
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One contender, one round."""
+
+    load: wrk.Outcome
+    cpu: processes.Cpu
+    others_share: float                 # CPU that went to neither contender, backend nor wrk, as a share of one CPU
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU microseconds per request, user and system."""
+        return self.cpu.total_s / self.load.requests * 1e6
+
+    @property
+    def user_us(self) -> float:
+        """User CPU microseconds per request."""
+        return self.cpu.user_s / self.load.requests * 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Minimum, median and maximum over the rounds."""
+
+    low: float
+    middle: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """The spread of at least one value."""
+        return cls(min(values), median(values), max(values))
+
+    def __str__(self) -> str:
+        """`middle (low-high)`, as the tables show it."""
+        return f"{self.middle:.2f} ({self.low:.2f}-{self.high:.2f})"
+
+
+def ratios(ours: Sequence[Sample], theirs: Sequence[Sample], figure: Callable[[Sample], float]) -> Spread:
+    """`figure` of ours over theirs, paired by round."""
+    return Spread.of([figure(a) / figure(b) for a, b in zip(ours, theirs, strict=True)])
+
+
+def middle(samples: Sequence[Sample], figure: Callable[[Sample], float]) -> float:
+    """The median of `figure` over the rounds."""
+    return median(figure(sample) for sample in samples)
+
+
+def measure(pid: int, load: Callable[[], wrk.Outcome], *, beside: Sequence[int] = ()) -> Sample:
+    """Run `load` and charge the tree under `pid` for it. `beside`: pids that take part, such as the backend."""
+    beside_before = [processes.cpu(each).total_s for each in beside]
+    busy_before, before = processes.machine_busy_s(), processes.cpu(pid)
+    outcome = load()
+    spent, busy = processes.cpu(pid) - before, processes.machine_busy_s() - busy_before
+    part = sum(processes.cpu(each).total_s - start for each, start in zip(beside, beside_before, strict=True))
+    if outcome.requests == 0:
+        raise wrk.LoadError("no request was answered")
+    others = busy - spent.total_s - part - outcome.load_cpu_s
+    return Sample(outcome, spent, max(0.0, others / outcome.seconds))
+
+
+def interleave(contenders: Mapping[str, Callable[[], Sample]], *, rounds: int, title: str) -> dict[str, list[Sample]]:
+    """Measure every contender once a round, in the order given: A B A B."""
+    taken: dict[str, list[Sample]] = {name: [] for name in contenders}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task(title, total=rounds * len(contenders))
+        for _ in range(rounds):
+            for name, run in contenders.items():
+                progress.update(task, description=f"{title}: {name}")
+                taken[name].append(run())
+                progress.advance(task)
+    return taken

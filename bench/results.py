@@ -1,0 +1,45 @@
+"""RESULTS.md and PROFILE.md: replace one section, leave the rest as it is."""
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "RESULTS.md"
+PROFILE = HERE / "PROFILE.md"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers and align right."""
+    lines = [f"| {' | '.join(columns)} |", "|---|" + "---:|" * (len(columns) - 1)]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows]) + "\n"
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """The same table on the terminal."""
+    drawn = Table(*columns, title=title, title_justify="left")
+    for column in drawn.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        drawn.add_row(*row)
+    # Not a terminal: as wide as a table needs, rather than the 80 columns that rich assumes.
+    Console(width=None if sys.stdout.isatty() else 180).print(drawn)
+
+
+def replace_section(text: str, title: str, body: str) -> str:
+    """`text` with the section `## title` replaced, or added at the end when there is none."""
+    section = f"## {title}\n\n{body.strip()}\n"
+    pattern = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.M | re.S)
+    if pattern.search(text) is None:
+        return f"{text.rstrip()}\n\n{section}"
+    return pattern.sub(lambda _: section + "\n", text, count=1).rstrip() + "\n"
+
+
+def write_section(path: Path, title: str, body: str) -> None:
+    """Replace the section in the file, which must exist: its top says what the file is."""
+    path.write_text(replace_section(path.read_text(), title, body))

@@ -1,0 +1,51 @@
+"""The configurations of the rivals are tried for real, as far as this machine has the rivals; nothing is timed."""
+import argparse
+
+import pytest
+
+from bench import proxy, rivals
+from bench.harness import Sample
+from bench.processes import Cpu, free_ports
+from bench.stage import stage
+from bench.wrk import Load, Outcome
+
+
+def options(*argv: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    proxy.add_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def test_every_rival_does_the_same_work():
+    names = rivals.available()
+    if not names:
+        pytest.skip("no nginx, no HAProxy, no hotpath-proxy")
+    with stage(names) as on:
+        for server in on.proxies.values():
+            rivals.check(server, ["64", "1k", "64k"])
+
+
+def test_a_server_that_only_pretends_is_found_before_it_is_timed(tmp_path):
+    """The backend itself gives the right bodies, but it is no proxy."""
+    if "nginx" not in rivals.available():
+        pytest.skip("no nginx")
+    port, other = free_ports(2)
+    tmp_path.chmod(0o755)
+    with rivals.backend(tmp_path, (port, other)) as pretender, pytest.raises(rivals.WrongAnswer, match="foreign host"):
+        rivals.check(pretender, ["64"])
+
+
+def test_small_bodies_are_also_measured_pinned_and_paced():
+    found = proxy.cells(options("--bodies", "64,64k", "--workers", "1,2", "--seconds", "2"))
+    assert [str(cell) for cell in found] == [
+        "1 · 64 B · busy", "1 · 64k B · busy", "1 · 64 B · pinned", "1 · 64 B · paced 4000/s",
+        "2 · 64 B · busy", "2 · 64k B · busy"]
+
+
+def test_the_base_has_ratio_one_and_the_others_their_own():
+    cell = proxy.Cell(1, "64", "busy", Load())
+    outcome = Outcome(1_000_000, 0, 4.0, 1.0, 2.0, 0.0)
+    taken = {"nginx": [Sample(outcome, Cpu(2.0, 8.0), 0.1)], "hotpath": [Sample(outcome, Cpu(1.0, 7.0), 0.2)]}
+    assert proxy.rows(cell, taken, "nginx") == [
+        ("1 · 64 B · busy", "nginx", "10.0", "2.0", "8.0", "1", "250,000", "1.00", "2.00", "0", "0.10"),
+        ("1 · 64 B · busy", "hotpath", "8.0", "1.0", "7.0", "0.80 (0.80-0.80)", "250,000", "1.00", "2.00", "0", "0.20")]
