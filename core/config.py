@@ -1,0 +1,314 @@
+"""From a YAML file to frozen typed objects: `load(path, Model)`, and back: `dump(model)`.
+
+A model is a tree of `Section` structs. Its annotations say what is allowed; what they cannot say stands in `check()`.
+The text is YAML 1.2 (core schema): only `true` and `false` are booleans, `22:22` and `010` are what they look like.
+Any scalar may hold `${NAME}` or `${NAME:-default}` from the environment; `$${` is a literal `${`.
+
+Every mistake is a `ConfigError` that names the file, the line, the path of the key, and what is allowed. The first one
+is reported.
+"""
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar, NamedTuple, NoReturn, Protocol, Self, TypeVar, cast
+
+import msgspec
+from msgspec import inspect
+
+from .errors import ConfigError
+from .scalars import Address, Duration, Network, Rate, Scalar, Size, Spelling, shown, spelled
+from .yamltext import MAX_BYTES, Entries, Items, Leaf, Node, PathTo, Plain, dotted, parse, unparse
+
+__all__ = [
+    "OFF", "ONE_OR_MANY", "Address", "ConfigError", "Duration", "Network", "Problem", "Rate", "Scalar", "Section",
+    "Size", "dump", "load", "loads", "shown", "spelled",
+]
+
+# Marks for annotations. One item may stand where a list is asked for: `Annotated[tuple[T, ...], ONE_OR_MANY]`.
+ONE_OR_MANY = msgspec.Meta(extra={"one_or_many": True})
+# The word `off` stands for None: `Annotated[T | None, OFF]`.
+OFF = msgspec.Meta(extra={"off": True})
+
+T = TypeVar("T", bound="Section")
+
+
+class Parsed(Protocol):
+    """A class whose values are spelled as one scalar, and written back by `str()`."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The value that `text` spells. Raises ValueError: what is wrong, what is allowed."""
+
+
+class Problem(NamedTuple):
+    """What a `check()` found: where, from its own section down (`("servers", 0, "address")`), and what is allowed."""
+
+    path: PathTo
+    message: str
+
+
+class Section(msgspec.Struct, frozen=True):
+    """One mapping of a config file; subclasses say `frozen=True` too.
+
+    Fields may be bool, int, float, str, Literal, another Section, a class with `parse(text)` and `str()`, unions of
+    these with None, `tuple[T, ...]` and `Mapping[str, T]`; `msgspec.Meta` bounds numbers and lengths.
+    """
+
+    # The field that a bare scalar gives, where the mapping has a short form: `listen: ADDR`.
+    short: ClassVar[str] = ""
+
+    def check(self) -> Iterator[Problem]:
+        """What the types cannot say; asked once the section and all below it are built."""
+        return iter(())
+
+
+def load(path: str | Path, model: type[T]) -> T:
+    """The config file at `path` as a `model`. Raises ConfigError, whatever the file holds."""
+    file = str(path)
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise ConfigError(file, 0, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError(file, 0, "", f"too large; allowed: {MAX_BYTES} bytes")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(file, data.count(b"\n", 0, error.start) + 1, "", "not UTF-8 text") from None
+    return loads(text, model, file=file)
+
+
+def loads(text: str, model: type[T], *, file: str = "<text>") -> T:
+    """As `load`, from text; `file` is what errors name."""
+    return cast(T, _Building(file).value(parse(text, file), _type_of(model), ()))
+
+
+def dump(section: Section) -> str:
+    """The YAML text of a config with every default spelled out; `loads` reads it back as an equal one."""
+    return unparse(_plain(section, _type_of(type(section))))
+
+
+def _type_of(model: type[Section]) -> inspect.Type:
+    return inspect.type_info(model)
+
+
+class _Place(NamedTuple):
+    """Where a value stands: its path as the file spells it, and its line."""
+
+    path: PathTo
+    line: int
+
+
+class _Building:
+    """Builds values from nodes by their types, noting where each one stands for the checks that come after."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        # By the path as the model has it. A short form adds steps that the file does not spell.
+        self.places: dict[PathTo, _Place] = {}
+
+    def value(self, node: Node, kind: inspect.Type, path: PathTo, place: _Place | None = None) -> object:
+        """The value of `kind` that `node` spells. `path` is the model's, `place` the file's (same unless shortened)."""
+        place = place or _Place(path, node.line)
+        self.places[path] = place
+        kind, marks = _unmarked(kind)
+        if marks.get("one_or_many") and not isinstance(node, Items):
+            assert isinstance(kind, inspect.VarTupleType)
+            return (self.value(node, kind.item_type, (*path, 0), place),)
+        if marks.get("off") and isinstance(node, Leaf) and node.value == "off":
+            return None
+        if isinstance(kind, inspect.UnionType):
+            return self.union(node, kind, path, place)
+        if isinstance(kind, inspect.StructType):
+            return self.section(node, kind, path, place)
+        if isinstance(kind, inspect.VarTupleType):
+            return self.items(node, kind, path, place)
+        if isinstance(kind, inspect.DictType):
+            return self.entries(node, kind, path, place)
+        if not isinstance(node, Leaf):
+            self.fail(place, f"{_shown(node)} is not allowed; allowed: {_allowed(kind)}")
+        return self.scalar(node.value, kind, marks, place)
+
+    def section(self, node: Node, kind: inspect.StructType, path: PathTo, place: _Place) -> Section:
+        model = cast(type[Section], kind.cls)
+        fields = {field.encode_name: field for field in kind.fields}
+        given: dict[str, object] = {}
+        if model.short and not isinstance(node, Entries):
+            given[model.short] = self.value(node, fields[model.short].type, (*path, model.short), place)
+        else:
+            for key, (line, below) in self.mapping(node, kind, place).items():
+                there = _Place((*place.path, key), below.line if isinstance(below, Leaf) else line)
+                if key not in fields:
+                    near = difflib.get_close_matches(key, fields, 1)
+                    hint = f" (did you mean {near[0]}?)" if near else ""
+                    self.fail(there._replace(line=line), f"unknown key{hint}; allowed: {', '.join(fields)}")
+                given[fields[key].name] = self.value(below, fields[key].type, (*path, key), there)
+        for name, field in fields.items():
+            if field.required and field.name not in given:
+                self.fail(place, f"{name} is missing; allowed: {_allowed(field.type)}")
+        section = model(**given)
+        for problem in section.check():
+            self.fail(self.place_of((*path, *problem.path)), problem.message)
+        return section
+
+    def items(self, node: Node, kind: inspect.VarTupleType, path: PathTo, place: _Place) -> tuple[object, ...]:
+        if isinstance(node, Leaf) and node.value is None:
+            node = Items(node.line, ())         # `routes:` with nothing below it
+        if not isinstance(node, Items):
+            self.fail(place, f"{_shown(node)} is not allowed; allowed: {_allowed(kind)}")
+        self.check_length(len(node.items), kind, place)
+        return tuple(
+            self.value(item, kind.item_type, (*path, i), _Place((*place.path, i), item.line))
+            for i, item in enumerate(node.items)
+        )
+
+    def entries(self, node: Node, kind: inspect.DictType, path: PathTo, place: _Place) -> dict[object, object]:
+        entries: dict[object, object] = {}
+        for key, (line, below) in self.mapping(node, kind, place).items():
+            there = _Place((*place.path, key), below.line if isinstance(below, Leaf) else line)
+            name = self.value(Leaf(line, key), kind.key_type, (*path, key), there._replace(line=line))
+            entries[name] = self.value(below, kind.value_type, (*path, key), there)
+        self.check_length(len(entries), kind, place)
+        return entries
+
+    def mapping(self, node: Node, kind: inspect.Type, place: _Place) -> Mapping[str, tuple[int, Node]]:
+        if isinstance(node, Leaf) and node.value is None:
+            return {}                           # `limits:` with nothing below it
+        if not isinstance(node, Entries):
+            self.fail(place, f"{_shown(node)} is not allowed; allowed: {_allowed(kind)}")
+        return node.entries
+
+    def check_length(self, n: int, kind: inspect.VarTupleType | inspect.DictType, place: _Place) -> None:
+        if n < (kind.min_length or 0) or (kind.max_length is not None and n > kind.max_length):
+            self.fail(place, f"{n} entries; allowed:{_range(kind.min_length or 0, kind.max_length)}")
+
+    def union(self, node: Node, kind: inspect.UnionType, path: PathTo, place: _Place) -> object:
+        others = [other for other in kind.types if not isinstance(other, inspect.NoneType)]
+        if len(others) < len(kind.types) and isinstance(node, Leaf) and node.value is None:
+            return None
+        if len(others) == 1:
+            return self.value(node, others[0], path, place)
+        for other in others:
+            if _takes(other, node):
+                return self.value(node, other, path, place)
+        self.fail(place, f"{_shown(node)} is not allowed; allowed: {_allowed(kind)}")
+
+    def scalar(self, value: Scalar, kind: inspect.Type, marks: Mapping[str, object], place: _Place) -> object:
+        spelling = marks.get("spelling")
+        try:
+            if isinstance(spelling, Spelling):
+                return spelling.read(value)
+            if isinstance(kind, inspect.DataclassType | inspect.CustomType):
+                return cast(type[Parsed], kind.cls).parse(value if isinstance(value, str) else shown(value))
+        except ValueError as error:
+            self.fail(place, str(error))
+        if not _takes(kind, Leaf(place.line, value)):
+            hint = f' (in quotes it is text: "{value}")' if isinstance(kind, inspect.StrType) else ""
+            self.fail(place, f"{shown(value)} is not allowed; allowed: {_allowed(kind)}{hint}")
+        return value
+
+    def place_of(self, path: PathTo) -> _Place:
+        """Where the value at `path` stands; for one that the file does not spell, the nearest above it that it does."""
+        steps = next(n for n in range(len(path), -1, -1) if path[:n] in self.places)
+        place = self.places[path[:steps]]
+        return place._replace(path=(*place.path, *path[steps:]))
+
+    def fail(self, place: _Place, message: str) -> NoReturn:
+        raise ConfigError(self.file, place.line, dotted(place.path), message)
+
+
+def _unmarked(kind: inspect.Type) -> tuple[inspect.Type, Mapping[str, object]]:
+    """`kind` without its annotations, and what our marks say about it."""
+    marks: dict[str, object] = {}
+    while isinstance(kind, inspect.Metadata):
+        marks.update(kind.extra or {})
+        kind = kind.type
+    return kind, marks
+
+
+def _takes(kind: inspect.Type, node: Node) -> bool:
+    """Whether `kind`, a type of plain scalars, takes what `node` holds."""
+    if not isinstance(node, Leaf):
+        return False
+    value = node.value
+    if isinstance(kind, inspect.LiteralType):
+        return any(value == one and type(value) is type(one) for one in kind.values)
+    if isinstance(kind, inspect.BoolType):
+        return isinstance(value, bool)
+    if isinstance(kind, inspect.StrType):
+        return isinstance(value, str) and _within(len(value), kind.min_length, kind.max_length)
+    if isinstance(kind, inspect.IntType):
+        return type(value) is int and _within(value, kind.ge, kind.le)
+    if isinstance(kind, inspect.FloatType):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return is_number and _within(cast(float, value), kind.ge, kind.le)
+    return False
+
+
+def _within(value: float, low: float | None, high: float | None) -> bool:
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+def _allowed(kind: inspect.Type) -> str:
+    """What a value of `kind` may be, in words."""
+    kind, _ = _unmarked(kind)
+    if isinstance(kind, inspect.UnionType):
+        return " or ".join(_allowed(other) for other in kind.types)
+    if isinstance(kind, inspect.LiteralType):
+        return ", ".join(str(one) for one in kind.values)
+    if isinstance(kind, inspect.StructType):
+        return f"a mapping with {', '.join(field.encode_name for field in kind.fields)}"
+    if isinstance(kind, inspect.DataclassType | inspect.CustomType):
+        return kind.cls.__name__
+    if isinstance(kind, inspect.IntType | inspect.FloatType):
+        return f"a {'whole ' * isinstance(kind, inspect.IntType)}number{_range(kind.ge, kind.le)}"
+    if isinstance(kind, inspect.StrType):
+        return f"text{_range(kind.min_length, kind.max_length)}"
+    words: dict[type[inspect.Type], str] = {
+        inspect.BoolType: "true or false", inspect.NoneType: "null",
+        inspect.VarTupleType: "a list", inspect.DictType: "a mapping",
+    }
+    return words[type(kind)]
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    if low is not None:
+        return f" from {low} up"
+    return "" if high is None else f" up to {high}"
+
+
+def _shown(node: Node) -> str:
+    """What stands there instead, for an error message."""
+    if isinstance(node, Leaf):
+        return shown(node.value)
+    return "a list" if isinstance(node, Items) else "a mapping"
+
+
+def _plain(value: object, kind: inspect.Type) -> Plain:
+    """`value` as YAML spells it."""
+    kind, marks = _unmarked(kind)
+    spelling = marks.get("spelling")
+    if value is None:
+        return "off" if marks.get("off") else None
+    if isinstance(kind, inspect.UnionType):
+        others = [other for other in kind.types if not isinstance(other, inspect.NoneType)]
+        return _plain(value, others[0]) if len(others) == 1 else cast(Scalar, value)
+    if isinstance(value, Section):
+        fields = cast(inspect.StructType, _type_of(type(value))).fields
+        return {field.encode_name: _plain(getattr(value, field.name), field.type) for field in fields}
+    if isinstance(kind, inspect.VarTupleType):
+        return [_plain(item, kind.item_type) for item in cast(tuple[object, ...], value)]
+    if isinstance(kind, inspect.DictType):
+        entries = cast(Mapping[str, object], value)
+        return {str(name): _plain(below, kind.value_type) for name, below in entries.items()}
+    if isinstance(kind, inspect.DataclassType | inspect.CustomType):
+        return str(value)
+    if isinstance(spelling, Spelling) and spelling.write is not None:
+        return spelling.write(cast(float, value))
+    return cast(Scalar, value)

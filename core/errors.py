@@ -1,0 +1,56 @@
+"""Every exception of hotpath, in one tree; a name says who must act.
+
+    HotpathError
+    ├── ConfigError              whoever wrote the file or the flag: FILE:LINE says where
+    ├── ListenError              the operator: an address cannot be bound or handed over
+    └── ProtocolError            (never raised itself)
+        ├── LocalProtocolError   we, the callers: the bytes we were about to send break the protocol
+        └── RemoteProtocolError  the peer: answer `error_status_hint`, then close
+"""
+from __future__ import annotations
+
+
+class HotpathError(Exception):
+    """The root: catches whatever hotpath raises on purpose."""
+
+
+class ConfigError(HotpathError):
+    """A configuration that cannot be used.
+
+    `str()` is `FILE:LINE: path.to.key: what is wrong, what is allowed`. `line` counts from 1; 0 means that no line
+    is to blame (a missing file, a flag) and leaves it out, as an empty `path` is left out.
+    """
+
+    def __init__(self, file: str, line: int, path: str, message: str) -> None:
+        """Keep the four parts, and say them in one sentence."""
+        place = f"{file}:{line}" if line else file
+        super().__init__(": ".join(part for part in (place, path, message) if part))
+        self.file = file
+        self.line = line
+        self.path = path
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[str, int, str, str]]:
+        """Pickle by the four fields: the default would call us with the finished sentence alone."""
+        return type(self), (self.file, self.line, self.path, self.message)
+
+
+class ListenError(HotpathError):
+    """An address that cannot be listened on: taken, not ours, forbidden, or not handed over by an upgrade."""
+
+
+class ProtocolError(HotpathError):
+    """Somebody broke the protocol; the subclasses say who. h11 and wsproto use the same two names."""
+
+    def __init__(self, message: str, error_status_hint: int = 400) -> None:
+        """`error_status_hint`: the HTTP status to answer with, where an answer is due."""
+        super().__init__(message)
+        self.error_status_hint = error_status_hint
+
+
+class LocalProtocolError(ProtocolError):
+    """We asked for something the protocol forbids; nothing was sent. `error_status_hint` means nothing here."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke the protocol: answer `error_status_hint`, then close."""
