@@ -2,11 +2,12 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from hotpath.core.net.linux cimport sockaddr_storage
-from hotpath.core.net.loop cimport Deadline, Source, loop_t
+from hotpath.core.net.epoll cimport Deadline, Source, loop_t
 
 cdef struct listener_t:
     Source source               # first
     Deadline deadline           # EMFILE: accepting pauses 100 ms. Too many of our own: looked at again at the next tick
+    uint32_t allowance          # connections it may take although full, at the next look: nobody else seems to
     loop_t* loop                # borrowed
     # The owner takes `fd` (non-blocking, close-on-exec, TCP_NODELAY set on TCP) and counts it in `gauges`.
     void (*on_accept)(listener_t* listener, int fd, const sockaddr_storage* peer) noexcept nogil
@@ -15,11 +16,12 @@ cdef struct listener_t:
     uint32_t stride             # in int64_t
     uint32_t n_workers
     uint32_t worker             # ours
-    uint32_t limit              # open connections of this worker above which it pauses; 0: none
+    uint32_t limit              # open connections of this worker at which it pauses (needs gauges); 0: none
     uint8_t paused
     uint64_t n_failed           # accept errors (EMFILE, ENFILE, ENOBUFS, ENOMEM)
 
 # Takes over the listening `fd` (non-blocking): level-triggered with EPOLLEXCLUSIVE, at most 16 accepts per wake. 0 or -errno.
+# The owner has set on_accept, owner, gauges, stride, n_workers, worker and limit.
 cdef int listener_open(listener_t* listener, loop_t* loop, int fd) noexcept nogil
 # Drain: accepts until EAGAIN, leaves the epoll set, closes our copy of the socket.
 cdef void listener_drain(listener_t* listener) noexcept nogil

@@ -1,7 +1,7 @@
 """Byte buffers from free lists: an idle connection owns none."""
 from libc.stdint cimport uint8_t, uint32_t
 
-from hotpath.core.net.loop cimport Pool, loop_t
+from hotpath.core.net.epoll cimport Pool, loop_t
 
 cdef struct Buffer:
     Buffer* next                # owned chain, or the free list

@@ -2,28 +2,33 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from hotpath.core.net.buffer cimport Buffer
-from hotpath.core.net.loop cimport Deadline, Source, loop_t
+from hotpath.core.net.epoll cimport Deadline, Source, loop_t
 
 cdef enum:
     STREAM_FAILED = -1          # reset, or any other socket error: close it
     STREAM_NOTHING = -2         # nothing waits; an edge will come
+    SHUT_WANTED = 1
+    SHUT_SENT = 2
 
 cdef struct stream_t:
     Source source               # first: a Source* is a stream_t*
     Deadline deadline           # the owner's
     loop_t* loop                # borrowed: outlives the stream
     Buffer* unsent              # owned chain, oldest first: accepted from the caller, not yet taken by the kernel
+    Buffer* unsent_last         # borrowed: the chain's end
     uint32_t n_unsent           # bytes in it
     uint8_t readable            # an edge came and recv has not said "empty" since (edge-triggered: no second edge comes)
     uint8_t writable            # the kernel takes bytes
     uint8_t ended               # the peer's FIN was read
     uint8_t hung                # EPOLLRDHUP, EPOLLHUP or EPOLLERR was seen: a short read is not "empty"
-    uint8_t shut                # we sent our FIN
+    uint8_t shut                # our FIN: 0, SHUT_WANTED until what is unsent has left, SHUT_SENT
     uint8_t opened              # connected (an accepted socket is at once)
+    uint32_t linger_ms          # stream_linger: how long the peer may do nothing
+    uint32_t n_discarded        # stream_linger: bytes
     void (*on_gone)(stream_t* stream) noexcept nogil   # stream_linger's end: fd is closed, free the owner
 
 # Registers `fd` once, edge-triggered, for IN | OUT | RDHUP. 0 or -errno (the fd stays the caller's).
-# on_events must call stream_note first.
+# on_events must call stream_note first. Sets every member but the deadline, which must be disarmed, and on_gone.
 cdef int stream_open(stream_t* stream, loop_t* loop, int fd, uint8_t rank, bint connected,
                      void (*on_events)(Source*, uint32_t) noexcept nogil) noexcept nogil
 # Turns epoll's bits into the flags above.
@@ -35,6 +40,8 @@ cdef Py_ssize_t stream_recv(stream_t* stream, uint8_t* data, size_t size) noexce
 # Takes all of it: one send, the rest is copied to `unsent` and leaves on the next writable edge (stream_flush).
 # Bytes still unsent afterwards (0: all left), or STREAM_FAILED. `more`: another send follows in this turn (MSG_MORE).
 cdef Py_ssize_t stream_send(stream_t* stream, const uint8_t* data, size_t size, bint more) noexcept nogil
+# As stream_send, but nothing leaves before the next stream_flush or stream_send: small pieces of one turn share a packet.
+cdef Py_ssize_t stream_put(stream_t* stream, const uint8_t* data, size_t size) noexcept nogil
 cdef Py_ssize_t stream_flush(stream_t* stream) noexcept nogil                      # as above, of what is kept
 # > 0 bytes of the file sent, 0: end of file, STREAM_NOTHING: wait for the writable edge, STREAM_FAILED.
 cdef Py_ssize_t stream_sendfile(stream_t* stream, int file_fd, int64_t* offset, size_t size) noexcept nogil
@@ -43,5 +50,7 @@ cdef int stream_error(stream_t* stream) noexcept nogil                          
 cdef bint stream_is_quiet(stream_t* stream) noexcept nogil                         # MSG_PEEK says: alive, nothing to read
 cdef void stream_shut(stream_t* stream) noexcept nogil                             # FIN once nothing is unsent
 cdef void stream_close(stream_t* stream) noexcept nogil                            # at once; gives buffers back, disarms
-# Lingering close (RFC 9112 9.6): sends what is unsent, FIN, discards up to 64 KiB or 2 s, then closes and calls on_gone.
+# Lingering close (RFC 9112 9.6): sends what is unsent, FIN, discards up to 64 KiB or until 2 s pass in which the peer takes
+# nothing, then closes and calls on_gone. That may be before this returns: make it the last thing done with the stream.
 cdef void stream_linger(stream_t* stream, void (*on_gone)(stream_t*) noexcept nogil) noexcept nogil
+cdef void stream_linger_for(stream_t* stream, uint32_t linger_ms, void (*on_gone)(stream_t*) noexcept nogil) noexcept nogil

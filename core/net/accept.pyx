@@ -1,0 +1,148 @@
+"""Accepting: which worker takes the next connection?
+
+Workers share one listening socket, and the kernel wakes the worker that registered last whenever it sleeps: left alone,
+one takes nearly all. So a worker that has clearly more connections than another leaves the queue before it sleeps.
+"""
+from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
+from libc.stdint cimport INT64_MAX
+from libc.string cimport memset
+
+from hotpath.core.net.linux cimport *
+from hotpath.core.net.epoll cimport RANK_ACCEPT, loop_add, loop_arm, loop_close, loop_disarm, loop_remove
+from hotpath.core.net.wheel cimport TICK_MS
+
+cdef enum:
+    BATCH = 16                  # accepts per wake: the others are awake by then and want theirs
+    MAX_ALLOWANCE = 1024        # of connections at one look, when nobody else takes any
+    MAX_DRAINED = 65536         # the longest backlog there is; other workers empty the queue with us
+    FAILED_PAUSE_MS = 100       # descriptors come back when connections end, not sooner because we ask
+    MARGIN = 4                  # connections; below it, evening out costs more than it brings
+
+cdef enum:                      # what ended a run of accepts
+    TOOK_ALL                    # EAGAIN: the queue is empty
+    TOOK_ENOUGH                 # as many as were asked for
+    TOOK_SHARE                  # the next one is somebody else's
+    OUT_OF_MEANS                # no descriptors, no memory
+    IS_CLOSED                   # on_accept closed the listener, or the socket does not listen any more
+
+
+cdef bint is_at_limit(listener_t* listener) noexcept nogil:
+    return (listener.gauges != NULL and listener.limit > 0
+            and listener.gauges[listener.worker * listener.stride] >= listener.limit)
+
+
+cdef bint listener_is_full(listener_t* listener) noexcept nogil:
+    cdef int64_t above, least = INT64_MAX, total = 0, count
+    cdef uint32_t worker
+    if listener.gauges == NULL:
+        return False
+    if is_at_limit(listener):
+        return True
+    if listener.n_workers < 2:
+        return False
+    for worker in range(listener.n_workers):
+        count = listener.gauges[worker * listener.stride]
+        total += count
+        if worker != listener.worker and count < least:
+            least = count
+    above = listener.gauges[listener.worker * listener.stride] - least
+    return above > MARGIN and above * 8 * listener.n_workers > total
+
+
+# Looks at its share only behind an accept: the wake-up was given to us alone, and declining would leave it to nobody.
+cdef int take(listener_t* listener, uint32_t n_most, bint share_only) noexcept nogil:
+    cdef sockaddr_storage peer
+    cdef socklen_t size
+    cdef uint32_t _
+    cdef int fd
+    if is_at_limit(listener):
+        return TOOK_SHARE
+    for _ in range(n_most):
+        peer.ss_family = 0
+        size = sizeof(peer)
+        fd = accept4(listener.source.fd, <sockaddr*>&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        if fd >= 0:
+            listener.on_accept(listener, fd, &peer)
+            if listener.source.fd < 0:
+                return IS_CLOSED
+            if is_at_limit(listener) or (share_only and listener_is_full(listener)):
+                return TOOK_SHARE
+        elif errno == EAGAIN:
+            return TOOK_ALL
+        elif errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
+            listener.n_failed += 1
+            return OUT_OF_MEANS
+        elif errno == EBADF or errno == EINVAL or errno == ENOTSOCK:
+            return IS_CLOSED
+        # Anything else is the fate of one connection (accept(2), "Error handling"): the next may be fine.
+    return TOOK_ENOUGH
+
+
+cdef void look_again(listener_t* listener, int64_t in_ms) noexcept nogil:
+    if not listener.paused:
+        listener.paused = True
+        loop_remove(listener.loop, &listener.source)
+    loop_arm(listener.loop, &listener.deadline, listener.loop.now_ms + in_ms)
+
+
+cdef void on_connections(Source* source, uint32_t events) noexcept nogil:
+    cdef listener_t* listener = <listener_t*>source
+    cdef int outcome = take(listener, BATCH, True)
+    if outcome == TOOK_SHARE:
+        look_again(listener, TICK_MS)
+    elif outcome == OUT_OF_MEANS or (outcome == IS_CLOSED and source.fd >= 0):
+        look_again(listener, FAILED_PAUSE_MS)
+
+
+cdef int join(listener_t* listener) noexcept nogil:
+    cdef int result = loop_add(listener.loop, &listener.source, EPOLLIN | EPOLLEXCLUSIVE)
+    listener.paused = result < 0
+    return result
+
+
+# Had the others taken their share, nothing would wait by now. If something does, one of them is stuck or dead, or a
+# wake-up was lost: we take it, and twice as many at each look for as long as that lasts.
+cdef void on_pause_over(Deadline* deadline) noexcept nogil:
+    cdef listener_t model       # for where the deadline stands in it
+    cdef listener_t* listener = <listener_t*>(<size_t>deadline - (<size_t>&model.deadline - <size_t>&model))
+    cdef int outcome
+    if not listener_is_full(listener):
+        listener.allowance = 1
+        if join(listener) < 0:
+            look_again(listener, FAILED_PAUSE_MS)
+        return
+    outcome = take(listener, listener.allowance, False)
+    if outcome == TOOK_ENOUGH:
+        listener.allowance = min(listener.allowance * 2, <uint32_t>MAX_ALLOWANCE)
+    elif outcome == TOOK_ALL:
+        listener.allowance = 1
+    if listener.source.fd >= 0:
+        look_again(listener, FAILED_PAUSE_MS if outcome == OUT_OF_MEANS else TICK_MS)
+
+
+cdef int listener_open(listener_t* listener, loop_t* loop, int fd) noexcept nogil:
+    cdef int one = 1
+    listener.source.on_events = on_connections
+    listener.source.fd = fd
+    listener.source.rank = RANK_ACCEPT
+    memset(&listener.deadline, 0, sizeof(Deadline))
+    listener.deadline.on_due = on_pause_over
+    listener.allowance = 1
+    listener.loop = loop
+    listener.n_failed = 0
+    # Accepted sockets inherit it, which saves a call for each; a unix socket refuses, and needs none.
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+    return join(listener)
+
+
+cdef void listener_drain(listener_t* listener) noexcept nogil:
+    if listener.source.fd < 0:
+        return
+    # We leave first: a wake-up that still came to us is honoured by the accepts behind it, and none comes after.
+    if not listener.paused:
+        loop_remove(listener.loop, &listener.source)
+        listener.paused = True
+    loop_disarm(listener.loop, &listener.deadline)
+    listener.limit = 0
+    take(listener, MAX_DRAINED, False)
+    loop_close(listener.loop, &listener.source)
