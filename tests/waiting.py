@@ -58,11 +58,11 @@ def is_alive(pid: int) -> bool:
 class Process:
     """A command in a process group of its own, whose output can be waited for."""
 
-    def __init__(self, command: Sequence[str], env: dict[str, str] | None = None) -> None:
+    def __init__(self, command: Sequence[str], env: dict[str, str] | None = None, pass_fds: Sequence[int] = ()) -> None:
         self.output = ""            # stdout and stderr, as far as read
         self.popen = subprocess.Popen(
-            command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True)
+            command, env=env, pass_fds=pass_fds, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert self.popen.stdout is not None
         self._pipe = self.popen.stdout.fileno()
         os.set_blocking(self._pipe, False)
@@ -113,9 +113,10 @@ class Process:
 
 
 @contextmanager
-def running(command: Sequence[str], env: dict[str, str] | None = None) -> Iterator[Process]:
+def running(command: Sequence[str], env: dict[str, str] | None = None,
+            pass_fds: Sequence[int] = ()) -> Iterator[Process]:
     """The command while the block runs; whatever is left of its group is killed behind it."""
-    process = Process(command, env)
+    process = Process(command, env, pass_fds)
     try:
         yield process
     finally:

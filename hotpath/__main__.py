@@ -1,0 +1,4 @@
+"""`python -m hotpath` is `hotpath`."""
+from hotpath.up import main
+
+raise SystemExit(main())
