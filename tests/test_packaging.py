@@ -1,0 +1,104 @@
+"""What we hand out works far away from this checkout: sdist, wheel, and cimport from somebody else's project."""
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import textwrap
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Compiling everything, unoptimised: what is tested is what is inside.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def run(*command, cwd, **env):
+    done = subprocess.run([str(word) for word in command], cwd=cwd, env={**os.environ, "CFLAGS": "-O0 -g0", **env},
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    """The sdist of what git knows or would take, and the wheel built from that sdist."""
+    folder = tmp_path_factory.mktemp("packaging")
+    checkout, dist = folder / "another-name", folder / "dist"
+    for name in run("git", "ls-files", "-coz", "--exclude-standard", cwd=ROOT).split("\0"):
+        if name and os.path.lexists(ROOT / name):
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, checkout / name, follow_symlinks=False)
+    run(sys.executable, "-P", "-m", "build", "--no-isolation", "--outdir", dist, cwd=checkout)
+    (sdist,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
+    return sdist, wheel
+
+
+@pytest.fixture(scope="module")
+def installed(archives, tmp_path_factory):
+    """The Python of a fresh environment that holds the wheel and nothing else."""
+    folder = tmp_path_factory.mktemp("installed")
+    run(sys.executable, "-P", "-m", "venv", "--without-pip", folder, cwd=folder)
+    python = folder / "bin" / "python"
+    pip = [sys.executable, "-P", "-m", "pip", "--python", python]
+    run(*pip, "install", "--quiet", "--no-deps", archives[1], cwd=folder)
+    return python
+
+
+def test_the_wheel_holds_the_package_and_only_that(archives):
+    with zipfile.ZipFile(archives[1]) as wheel:
+        names = [name for name in wheel.namelist() if ".dist-info/" not in name]
+    assert {name.split("/")[0] for name in names} == {"hotpath"}
+    assert not [name for name in names if name.endswith((".c", ".html")) and "/page/" not in name]
+    for name in ("hotpath/py.typed", "hotpath/up.yaml", "hotpath/page/index.html", "hotpath/core/data/ring.pxd"):
+        assert name in names
+
+
+def test_each_extension_is_in_the_wheel_with_its_sources_and_types(archives):
+    with zipfile.ZipFile(archives[1]) as wheel:
+        names = set(wheel.namelist())
+    packages = [link.resolve() for link in (ROOT / "hotpath").iterdir() if link.is_symlink()]
+    for source in (path for package in packages for path in package.rglob("*")):
+        name = f"hotpath/{source.relative_to(ROOT)}"
+        if source.suffix in (".pyx", ".pxd", ".pyi", ".h"):
+            assert name in names
+        if source.suffix == ".pyx":
+            assert any(other.startswith(name.removesuffix("pyx") + "cpython") for other in names), name
+
+
+def test_the_sdist_holds_the_tests_and_nothing_built(archives):
+    with tarfile.open(archives[0]) as sdist:
+        names = [name.partition("/")[2] for name in sdist.getnames()]
+    for name in ("tests/test_packaging.py", "Makefile", "LICENSE", "hotpath/core/data/ring.pxd"):
+        assert name in names
+    assert not [name for name in names if name.endswith((".c", ".so"))]
+
+
+def test_the_wheel_runs_in_a_fresh_environment(installed, tmp_path):
+    code = "from hotpath.core.data import Ring; print(Ring(['a']).owner('key'))"
+    assert run(installed, "-P", "-c", code, cwd=tmp_path) == "a\n"
+    for script in ("hotpath", "hotpath-proxy"):
+        assert (installed.parent / script).exists()
+
+
+def test_another_project_cimports_our_structures(installed, tmp_path):
+    site = run(installed, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path).strip()
+    (tmp_path / "theirs.pyx").write_text(textwrap.dedent("""
+        from libc.stdint cimport uint8_t
+        from hotpath.core.data.murmur cimport murmur3_x86_32
+
+        def hashed(bytes key):
+            return murmur3_x86_32(<const uint8_t*><const char*>key, len(key), 0)
+    """))
+    (tmp_path / "setup.py").write_text(textwrap.dedent("""
+        from Cython.Build import cythonize
+        from setuptools import setup
+
+        setup(name="theirs", ext_modules=cythonize("theirs.pyx", language_level=3))
+    """))
+    # Their Cython is ours; its first look for `hotpath` goes to what they installed.
+    run(sys.executable, "-P", "setup.py", "build_ext", "--inplace", cwd=tmp_path, PYTHONPATH=site)
+    code = "import sys; sys.path.insert(0, '.'); import theirs; print(theirs.hashed(b'hello'))"
+    assert run(installed, "-c", code, cwd=tmp_path) == "613153351\n"
