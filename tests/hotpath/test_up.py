@@ -7,6 +7,7 @@ import socket
 import sys
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,17 +52,26 @@ class House:
         return found - {self.process.pid}
 
 
-@pytest.fixture(scope="module")
-def house():
-    with running([*UP, "--listen", "127.0.0.1:0"]) as process:
+@contextmanager
+def house_up(folder):
+    with running([*UP, "--listen", "127.0.0.1:0"], env={**os.environ, "TMPDIR": str(folder)}) as process:
         yield House(process)
+        if process.popen.poll() is None:
+            process.popen.terminate()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    with house_up(tmp_path_factory.mktemp("house")) as house:
+        yield house
 
 
 @pytest.fixture
-def own_house():
+def own_house(tmp_path):
     """One that the test may harm."""
-    with running([*UP, "--listen", "127.0.0.1:0"]) as process:
-        yield House(process)
+    with house_up(tmp_path) as house:
+        yield house
 
 
 def test_the_page_comes_with_a_policy_that_allows_no_inline_script(house):
@@ -122,12 +132,13 @@ def test_a_killed_proxy_comes_back_on_the_same_port(own_house):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_all_of_it(own_house, number):
+def test_a_signal_ends_all_of_it(own_house, number, tmp_path):
     pids = own_house.group()
     assert len(pids) >= 4
     os.kill(own_house.process.pid, number)
     assert own_house.process.wait() == 0
     assert not any(map(is_alive, pids))
+    assert not list(tmp_path.iterdir())
     assert "Traceback" not in own_house.process.output
 
 
