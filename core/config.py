@@ -38,6 +38,8 @@ T = TypeVar("T", bound="Section")
 class Parsed(Protocol):
     """A class whose values are spelled as one scalar, and written back by `str()`."""
 
+    forms: ClassVar[str]    # what is allowed, in words
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """The value that `text` spells. Raises ValueError: what is wrong, what is allowed."""
@@ -207,7 +209,8 @@ class _Building:
         except ValueError as error:
             self.fail(place, str(error))
         if not _takes(kind, Leaf(place.line, value)):
-            hint = f' (in quotes it is text: "{value}")' if isinstance(kind, inspect.StrType) else ""
+            unquoted = isinstance(kind, inspect.StrType) and not isinstance(value, str)
+            hint = f' (in quotes it is text: "{shown(value)}")' if unquoted else ""
             self.fail(place, f"{shown(value)} is not allowed; allowed: {_allowed(kind)}{hint}")
         return value
 
@@ -263,11 +266,12 @@ def _allowed(kind: inspect.Type) -> str:
     if isinstance(kind, inspect.StructType):
         return f"a mapping with {', '.join(field.encode_name for field in kind.fields)}"
     if isinstance(kind, inspect.DataclassType | inspect.CustomType):
-        return kind.cls.__name__
+        return cast(type[Parsed], kind.cls).forms
     if isinstance(kind, inspect.IntType | inspect.FloatType):
         return f"a {'whole ' * isinstance(kind, inspect.IntType)}number{_range(kind.ge, kind.le)}"
     if isinstance(kind, inspect.StrType):
-        return f"text{_range(kind.min_length, kind.max_length)}"
+        length = _range(kind.min_length, kind.max_length)
+        return f"text, its length{length}" if length else "text"
     words: dict[type[inspect.Type], str] = {
         inspect.BoolType: "true or false", inspect.NoneType: "null",
         inspect.VarTupleType: "a list", inspect.DictType: "a mapping",

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, ClassVar, NamedTuple, Self
 
 import msgspec
 
@@ -18,6 +18,8 @@ Scalar = str | int | float | bool | None
 
 # Ten years. What is longer is a slip of the pen, and every duration fits 64 bits of nanoseconds.
 MAX_DURATION_S = 10 * 366 * 24 * 3600.0
+# The finest clock we ask ticks in microseconds.
+MIN_DURATION_S = 1e-6
 # Sizes become signed 64-bit counts in C.
 MAX_SIZE = 2**63 - 1
 # Rate limits count in whole microseconds between two requests.
@@ -56,8 +58,8 @@ def read_duration(value: Scalar) -> float:
         raise ValueError(f"{shown(value)} is not a duration; allowed: a number with ms, s, m or h, as 250ms, or 0")
     number, unit = match.groups()
     seconds = float(number) / 1000 if unit == "ms" else float(number) * _SECONDS[unit]
-    if seconds > MAX_DURATION_S:
-        raise ValueError(f"{shown(value)} is too long; allowed: up to {write_duration(MAX_DURATION_S)}")
+    if seconds and not MIN_DURATION_S <= seconds <= MAX_DURATION_S:
+        raise ValueError(f"{shown(value)} is out of range; allowed: 0, or 0.001ms to {write_duration(MAX_DURATION_S)}")
     return seconds
 
 
@@ -104,6 +106,8 @@ Size = Annotated[int, spelled(read_size, write_size)]
 class Rate:
     """`count` requests in `per_s` seconds."""
 
+    forms: ClassVar[str] = "N/s, N/m or N/h, N from 1, as 600/m"
+
     count: int
     per_s: float
 
@@ -112,7 +116,7 @@ class Rate:
         """Read `10/s`, `600/m` or `5/h`. Raises ValueError."""
         match = _RATE.fullmatch(text)
         if match is None or int(match[1]) < 1:
-            raise ValueError(f"{shown(text)} is not a rate; allowed: N/s, N/m or N/h, N from 1, as 600/m")
+            raise ValueError(f"{shown(text)} is not a rate; allowed: {cls.forms}")
         rate = cls(int(match[1]), float(_SECONDS[match[2]]))
         if rate.count > MAX_PER_SECOND * rate.per_s:
             raise ValueError(f"{shown(text)} is too fast; allowed: up to {MAX_PER_SECOND}/s")
@@ -140,6 +144,8 @@ class Address:
     port: int = 0
     path: str = ""
 
+    forms: ClassVar[str] = "HOST:PORT, [V6]:PORT or unix:PATH"
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. Raises ValueError."""
@@ -150,7 +156,7 @@ class Address:
             return cls(path=path)
         host, colon, port = text.rpartition(":")
         if not colon or not _PORT.fullmatch(port) or int(port) > 65535:
-            raise ValueError(f"{shown(text)} is not an address; allowed: HOST:PORT, [V6]:PORT or unix:PATH")
+            raise ValueError(f"{shown(text)} is not an address; allowed: {cls.forms}")
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]
             if not _is_ip(host, ipaddress.IPv6Address):
@@ -194,13 +200,15 @@ class Network:
     packed: bytes
     prefix: int
 
+    forms: ClassVar[str] = "a CIDR as 10.0.0.0/8, or an address"
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a CIDR such as `10.0.0.0/8` or `fd00::/8`, or one address. Raises ValueError."""
         try:
             network = ipaddress.ip_network(text)
         except ValueError as error:
-            raise ValueError(f"not a network: {error}; allowed: a CIDR as 10.0.0.0/8, or an address") from None
+            raise ValueError(f"not a network: {error}; allowed: {cls.forms}") from None
         return cls(network.network_address.packed, network.prefixlen)
 
     def __str__(self) -> str:

@@ -23,13 +23,15 @@ from .scalars import Scalar, shown
 
 # A config file is written by hand; what is larger is not one.
 MAX_BYTES = 16 * 1024**2
+# Python refuses to read or write an int of more than 4300 digits; what is longer stays text.
+MAX_NUMBER = 4000
 # Aliases let a few lines spell out millions of nodes; no honest file comes near.
 MAX_NODES = 200_000
 
 Plain = Scalar | Sequence["Plain"] | Mapping[str, "Plain"]
 PathTo = tuple[str | int, ...]
 
-_INT = re.compile(r"[-+]?[0-9]{1,4000}|0o[0-7]{1,4000}|0x[0-9a-fA-F]{1,4000}")
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(
     r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
@@ -92,7 +94,8 @@ def parse(text: str, file: str) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise ConfigError(file, line, "", f"not YAML: {error.problem or error.context}") from None
+        said = ", ".join(part for part in (error.context, error.problem) if part)
+        raise ConfigError(file, line, "", f"not YAML: {said}") from None
     except yaml.YAMLError as error:
         raise ConfigError(file, 1, "", f"not YAML: {str(error).splitlines()[0]}") from None
     except RecursionError:
@@ -113,6 +116,8 @@ def meaning(text: str) -> Scalar:
     """What a plain scalar means in the core schema: null, a boolean, a number, else text."""
     if text in _WORDS:
         return _WORDS[text]
+    if len(text) > MAX_NUMBER:
+        return text
     if _INT.fullmatch(text):
         return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
     if _FLOAT.fullmatch(text):

@@ -274,6 +274,7 @@ class Match(Section, frozen=True):
         given = [field for field in ("path", "prefix", "regex") if getattr(self, field) is not None]
         if len(given) > 1:
             yield Problem((given[1],), f"stands beside {given[0]}; allowed: one of path, prefix, regex")
+        yield from twins(("headers",), self.headers)
 
 
 class HeaderEdits(Section, frozen=True):
@@ -290,6 +291,8 @@ class HeaderEdits(Section, frozen=True):
                 if name.lower() in OUR_FIELDS:
                     last = i if field == "remove" else name
                     yield Problem((field, last), f"{name} is written by the proxy itself and cannot be edited")
+        yield from twins(("set",), self.set)
+        yield from twins(("add",), self.add)
 
 
 class RouteTimeouts(Section, frozen=True):
@@ -321,6 +324,7 @@ class Respond(Section, frozen=True):
         for name in self.headers:
             if name.lower() in OUR_FIELDS:
                 yield Problem(("headers", name), f"{name} is written by the proxy itself and cannot be set")
+        yield from twins(("headers",), self.headers)
         if self.body and self.status in (204, 304):
             yield Problem(("body",), f"a {self.status} has no body")
 
@@ -442,3 +446,12 @@ class ProxyConfig(Section, frozen=True):
 def unknown(kind: str, name: str, known: Mapping[str, object]) -> str:
     """The sentence about a name that leads nowhere."""
     return f"there is no {kind} {name!r}; allowed: {', '.join(known) or f'none, as no {kind} is defined'}"
+
+
+def twins(path: tuple[str, ...], names: Mapping[str, object]) -> Iterator[Problem]:
+    """Header names that differ only in case, which HTTP takes for one."""
+    seen: set[str] = set()
+    for name in names:
+        if name.lower() in seen:
+            yield Problem((*path, name), f"{name.lower()} stands here already; header names have no case")
+        seen.add(name.lower())

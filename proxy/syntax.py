@@ -34,7 +34,7 @@ LOG_FIELDS = (
 def _text(value: Scalar) -> str:
     if isinstance(value, str):
         return value
-    raise ValueError(f'{shown(value)} is not text; allowed: text, in quotes where YAML reads something else: "{value}"')
+    raise ValueError(f'{shown(value)} is not text; allowed: text (in quotes it is: "{shown(value)}")')
 
 
 def _like(pattern: re.Pattern[str], allowed: str) -> Callable[[Scalar], str]:
