@@ -4,23 +4,32 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import processes, proxy, rivals, wrk
+from . import core, idle, processes, profile, proxy, reload, rivals, syscalls, wrk
 
-SUBJECTS = {"proxy": proxy}
+SUBJECTS = {
+    "proxy": proxy,
+    "idle": idle,
+    "reload": reload,
+    "core": core,
+    "syscalls": syscalls,
+    "profile": profile,
+}
+FAILURES = (processes.StartError, rivals.WrongAnswer, wrk.LoadError, syscalls.PerfError, core.BenchmarkError)
 
 
 def main() -> int:
-    """Run one subject, or all with their defaults; 1 when a contender fails or answers wrongly."""
+    """Run one subject, or all with their defaults; 1 when one of them fails or a contender answers wrongly."""
     parser = argparse.ArgumentParser(prog="python -P bench", description=__doc__)
     subjects = parser.add_subparsers(dest="subject", required=True, metavar="WHAT")
     for name, module in SUBJECTS.items():
         module.add_arguments(subjects.add_parser(name, help=(module.__doc__ or "").partition("\n")[0]))
     subjects.add_parser("all", help="every one of these, with its defaults")
     options = parser.parse_args()
+    status = 0
     for name in SUBJECTS if options.subject == "all" else [options.subject]:
         try:
             SUBJECTS[name].run(parser.parse_args([name]) if options.subject == "all" else options)
-        except (processes.StartError, rivals.WrongAnswer, wrk.LoadError) as error:
+        except FAILURES as error:
             print(f"bench {name}: {error}", file=sys.stderr)
-            return 1
-    return 0
+            status = 1
+    return status

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
@@ -26,7 +27,7 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     for column in drawn.columns[1:]:
         column.justify = "right"
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(escape, row))        # a name in brackets is no mark-up
     # Not a terminal: as wide as a table needs, rather than the 80 columns that rich assumes.
     Console(width=None if sys.stdout.isatty() else 180).print(drawn)
 

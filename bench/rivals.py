@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,6 +38,11 @@ class Setup:
     backends: tuple[int, int]
     workers: int = 1
     connections: int = 4096    # client connections it must be able to hold, in all
+
+
+def binary(name: str) -> str:
+    """Where a server's binary is; /usr/sbin holds them, off a plain user's path."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin") or name
 
 
 # --- the backend ------------------------------------------------------------------------------------------------------
@@ -75,7 +81,7 @@ def backend(folder: Path, ports: tuple[int, int], *, cpus: set[int] | None = Non
     config = folder / "backend.conf"
     small, page = BODIES["64"].decode(), BODIES["1k"].decode()
     config.write_text(BACKEND.format(folder=folder, ports=ports, small=small, page=page))
-    return Server("backend", ["nginx", "-p", str(folder), "-c", str(config)], ports[0], folder / "backend.out", cpus)
+    return Server("backend", [binary("nginx"), "-p", str(folder), "-c", str(config)], ports[0], folder / "backend.out", cpus)
 
 
 # --- nginx ------------------------------------------------------------------------------------------------------------
@@ -128,7 +134,7 @@ http {{
 """
 
 
-def nginx_from(binary: str) -> Callable[[Setup], Server]:
+def nginx_from(path: str) -> Callable[[Setup], Server]:
     """How to start that nginx."""
     def start(setup: Setup) -> Server:
         (setup.folder / "empty").mkdir()
@@ -137,7 +143,7 @@ def nginx_from(binary: str) -> Callable[[Setup], Server]:
         per_worker = setup.connections // setup.workers + 1024
         config.write_text(NGINX.format(s=setup, host=HOST, per_worker=per_worker, buffer=BUFFER_BYTES // 8,
                                        busy=BUFFER_BYTES // 2))
-        argv = [binary, "-p", str(setup.folder), "-c", str(config), "-e", str(setup.folder / "nginx.error.log")]
+        argv = [binary(path), "-p", str(setup.folder), "-c", str(config), "-e", str(setup.folder / "nginx.error.log")]
         return Server("nginx", argv, setup.port, setup.folder / "nginx.out")
     return start
 
@@ -193,7 +199,7 @@ def haproxy(setup: Setup) -> Server:
     """HAProxy with a thread per worker."""
     config = setup.folder / "haproxy.cfg"
     config.write_text(HAPROXY.format(s=setup, host=HOST))
-    return Server("haproxy", ["haproxy", "-db", "-f", str(config)], setup.port, setup.folder / "haproxy.out")
+    return Server("haproxy", [binary("haproxy"), "-db", "-f", str(config)], setup.port, setup.folder / "haproxy.out")
 
 
 # --- hotpath-proxy ----------------------------------------------------------------------------------------------------
@@ -247,11 +253,11 @@ HAS_LOG_FILE = ("nginx", "nginx-nodebug", "hotpath")
 def available() -> list[str]:
     """The proxies that this machine can run; a missing one is left out of the tables."""
     found = []
-    if "version" in first_line("nginx", "-v"):
+    if "version" in first_line(binary("nginx"), "-v"):
         found.append("nginx")
     if built_nginx().exists():
         found.append("nginx-nodebug")
-    if "version" in first_line("haproxy", "-v"):
+    if "version" in first_line(binary("haproxy"), "-v"):
         found.append("haproxy")
     usable = [sys.executable, "-P", "-m", "hotpath.proxy", "--help"]
     if subprocess.run(usable, capture_output=True, check=False).returncode == 0:
@@ -262,9 +268,9 @@ def available() -> list[str]:
 def versions(names: list[str]) -> str:
     """Version of each of `names`, and what one must know of how it was built."""
     said = {
-        "nginx": f"{first_line('nginx', '-v').removeprefix('nginx version: ')} (Debian's, built --with-debug)",
+        "nginx": f"{first_line(binary('nginx'), '-v').removeprefix('nginx version: ')} (Debian's, built --with-debug)",
         "nginx-nodebug": "nginx-nodebug: the same sources built by bench/rivals.sh, without --with-debug",
-        "haproxy": " ".join(first_line("haproxy", "-v").split()[:3]),
+        "haproxy": " ".join(first_line(binary("haproxy"), "-v").split()[:3]),
         "hotpath": "hotpath of this commit",
     }
     return ", ".join([said[name] for name in names] + [" ".join(first_line("wrk", "-v").split()[:2])])

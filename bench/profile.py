@@ -1,0 +1,97 @@
+"""In which functions does a proxied request spend its CPU time?"""
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+from dataclasses import dataclass
+
+from . import machine, results, rivals, wrk
+from .harness import Sample
+from .stage import Stage, stage
+from .syscalls import PerfError, perf
+
+TITLE = "Where the CPU time goes"
+COLUMNS = ("function", "in", "share %", "µs/request")
+NOTE = """Samples of all processes of the server (`perf record`, 999 Hz) while wrk keeps it busy with 64-byte bodies;
+µs/request is the share of the CPU time per request, which is measured without perf just before. `in`: the kernel, or
+the binary or module whose own code it is. Where the machine has no hardware counters, as most virtual ones, the samples
+come from a timer: what the kernel does with interrupts off then appears where it turns them on again.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hot:
+    """One function and its share of all samples."""
+
+    symbol: str
+    place: str          # "kernel", or the name of a binary or module
+    percent: float
+
+
+def parse(text: str) -> list[Hot]:
+    """Functions, hottest first, from the output of `perf report --sort symbol,dso --field-separator=;`."""
+    found = []
+    for line in text.splitlines():
+        match = re.match(r"\s*([\d.]+)%\s*;\[(.)\] (.*?)\s*;([^;]*?)\s*(;|$)", line)
+        if match:
+            place = "kernel" if match[2] == "k" else match[4].rpartition("/")[2]
+            found.append(Hot(match[3], place, float(match[1])))
+    return found
+
+
+def sampled(on: Stage, name: str, load: wrk.Load) -> tuple[Sample, list[Hot]]:
+    """CPU per request without perf, then the functions that perf finds."""
+    server, data = on.proxies[name], on.folder / f"{name}.data"
+    cost = on.load(name, "64", load)
+    url = f"http://127.0.0.1:{server.port}/api/64"
+    argv = ["record", "-F", "999", "-o", str(data)]
+    report = on.folder / "perf.txt"
+    perf(argv, server.pid, lambda: wrk.run(url, load, scratch=on.folder, host=rivals.HOST), report)
+    command = ["perf", "report", "-i", str(data), "--stdio", "--sort", "symbol,dso", "--field-separator=;"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    hot = parse(done.stdout)
+    if not hot:
+        raise PerfError(f"no samples: {report.read_text().strip()[-300:]} {done.stderr.strip()[-300:]}")
+    return cost, hot
+
+
+def rows(cost: Sample, hot: list[Hot], top: int) -> list[tuple[str, ...]]:
+    """The hottest functions, then the sums by place."""
+    def row(symbol: str, place: str, percent: float) -> tuple[str, ...]:
+        return symbol, place, f"{percent:.1f}", f"{percent / 100 * cost.cpu_us:.2f}"
+
+    found = [row(f"`{each.symbol}`", each.place, each.percent) for each in hot[:top]]
+    places: dict[str, float] = {}
+    for each in hot:
+        places[each.place] = places.get(each.place, 0.0) + each.percent
+    largest = sorted(places.items(), key=lambda item: -item[1])[:6]
+    return found + [row("all of", place, percent) for place, percent in largest]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `python -P bench profile`."""
+    here = [name for name in rivals.available() if name != "nginx-nodebug"]
+    parser.add_argument("--rivals", default=",".join(here), help="servers (here: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=4, help="seconds per run (%(default)s)")
+    parser.add_argument("--connections", type=int, default=64, help="client connections (%(default)s)")
+    parser.add_argument("--top", type=int, default=15, help="functions to list (%(default)s)")
+    parser.add_argument("--write", action="store_true", help="replace the sections in bench/PROFILE.md")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Sample, show, and write the sections when asked."""
+    for name in options.rivals.split(","):
+        with stage([name]) as on:
+            cost, hot = sampled(on, name, wrk.Load(options.connections, options.seconds))
+        found = rows(cost, hot, options.top)
+        results.show(f"{name}: {cost.cpu_us:.1f} µs/request, {cost.user_us:.1f} of them user", COLUMNS, found)
+        if options.write:
+            text = results.table(COLUMNS, found)
+            body = f"{machine.header(versions=rivals.versions([name]))}\n{cost_line(cost)}\n\n{text}\n{NOTE}"
+            results.write_section(results.PROFILE, f"{TITLE}: {name}", body)
+
+
+def cost_line(cost: Sample) -> str:
+    """CPU per request in words."""
+    return f"{cost.cpu_us:.1f} µs per request: {cost.user_us:.1f} user, {cost.cpu_us - cost.user_us:.1f} system."
