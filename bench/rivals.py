@@ -81,7 +81,8 @@ def backend(folder: Path, ports: tuple[int, int], *, cpus: set[int] | None = Non
     config = folder / "backend.conf"
     small, page = BODIES["64"].decode(), BODIES["1k"].decode()
     config.write_text(BACKEND.format(folder=folder, ports=ports, small=small, page=page))
-    return Server("backend", [binary("nginx"), "-p", str(folder), "-c", str(config)], ports[0], folder / "backend.out", cpus)
+    argv = [binary("nginx"), "-p", str(folder), "-c", str(config)]
+    return Server("backend", argv, ports[0], folder / "backend.out", cpus)
 
 
 # --- nginx ------------------------------------------------------------------------------------------------------------
