@@ -1,12 +1,8 @@
-"""The configurations of the rivals are tried for real, as far as this machine has the rivals; nothing is timed."""
 import argparse
 
-import pytest
-
-from bench import proxy, rivals
+from bench import proxy
 from bench.harness import Sample
-from bench.processes import Cpu, free_ports
-from bench.stage import stage
+from bench.processes import Cpu
 from bench.wrk import Load, Outcome
 
 
@@ -14,25 +10,6 @@ def options(*argv: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     proxy.add_arguments(parser)
     return parser.parse_args(argv)
-
-
-def test_every_rival_does_the_same_work():
-    names = rivals.available()
-    if not names:
-        pytest.skip("no nginx, no HAProxy, no hotpath-proxy")
-    with stage(names) as on:
-        for server in on.proxies.values():
-            rivals.check(server, ["64", "1k", "64k"])
-
-
-def test_a_server_that_only_pretends_is_found_before_it_is_timed(tmp_path):
-    """The backend itself gives the right bodies, but it is no proxy."""
-    if "nginx" not in rivals.available():
-        pytest.skip("no nginx")
-    port, other = free_ports(2)
-    tmp_path.chmod(0o755)
-    with rivals.backend(tmp_path, (port, other)) as pretender, pytest.raises(rivals.WrongAnswer, match="foreign host"):
-        rivals.check(pretender, ["64"])
 
 
 def test_small_bodies_are_also_measured_pinned_and_paced():
