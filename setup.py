@@ -11,4 +11,5 @@ setup(ext_modules=cythonize(SOURCES, nthreads=os.cpu_count(), compiler_directive
     "language_level": 3,
     "nonecheck": True,
     "allow_none_for_extension_args": False,
+    "autotestdict": False,      # an empty __test__ in each module, which no .pyi has
 }))
