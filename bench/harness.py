@@ -29,6 +29,11 @@ class Sample:
         return self.cpu.total_s / self.load.requests * 1e6
 
     @property
+    def cpu_us_per_mb(self) -> float:
+        """CPU microseconds per 10**6 bytes that wrk read."""
+        return self.cpu.total_s / self.load.read_bytes * 1e12
+
+    @property
     def user_us(self) -> float:
         """User CPU microseconds per request."""
         return self.cpu.user_s / self.load.requests * 1e6

@@ -12,15 +12,16 @@ from .stage import Stage, stage
 from .wrk import Load
 
 TITLE = "proxy: nginx, HAProxy and hotpath-proxy"
-COLUMNS = ("workers · body · load", "server", "CPU µs/request", "user", "sys", "CPU ratio to {base} (min-max)",
-           "requests/s", "p50 ms", "p99 ms", "errors", "others' CPU")
+COLUMNS = ("workers · body · load", "server", "CPU µs/request", "user", "sys", "CPU µs/MB",
+           "CPU ratio to {base} (min-max)", "requests/s", "p50 ms", "p99 ms", "errors", "others' CPU")
 NOTE = """CPU is user+sys of all processes of the server over the requests it answered, the median of the rounds; the
-ratio is taken within each round. `busy`: as fast as it answers, all processes anywhere. `pinned`: the same, but the
-proxy has one CPU to itself and wrk and the backend share the rest, so that requests/s shows what one CPU can do.
-`paced`: all carry the same load, so that p50 and p99 compare. Others' CPU: what unrelated processes and the hypervisor
-took meanwhile, in CPUs; much of it spoils times and throughput. All write a buffered access log, route by host and
-prefix, balance two servers over kept-alive HTTP/1.1, set X-Forwarded-For, -Proto, -Host and Via, and account a rate
-limit that never hits. HAProxy's log goes to a ring in mapped memory, as it writes no files.
+ratio is taken within each round, for bodies of 64 KiB and more per MB. `busy`: as fast as it answers, all processes
+anywhere. `pinned`: the same, but the proxy has one CPU to itself and wrk and the backend share the rest, so that
+requests/s shows what one CPU can do. `paced`: all carry the same load, so that p50 and p99 compare. Others' CPU: what
+unrelated processes and the hypervisor took meanwhile, in CPUs; much of it spoils times and throughput. All write a
+buffered access log, route by host and prefix, balance two servers over kept-alive HTTP/1.1, set X-Forwarded-For,
+-Proto, -Host and Via, and account a rate limit that never hits. HAProxy's log goes to a ring in mapped memory, as it
+writes no files.
 """
 
 
@@ -32,6 +33,15 @@ class Cell:
     body: str
     kind: str                   # busy | pinned | paced
     load: Load
+
+    @property
+    def is_large(self) -> bool:
+        """Whether bytes are what costs, rather than the request."""
+        return self.body in rivals.FILE_SIZES
+
+    def cost(self, sample: Sample) -> float:
+        """What to compare: CPU per MB of large bodies, as many are unfinished at the end; else CPU per request."""
+        return sample.cpu_us_per_mb if self.is_large else sample.cpu_us
 
     def __str__(self) -> str:
         """As the tables name it."""
@@ -46,7 +56,8 @@ def rows(cell: Cell, taken: dict[str, list[Sample]], base: str) -> list[tuple[st
         f"{middle(samples, lambda s: s.cpu_us):.1f}",
         f"{middle(samples, lambda s: s.user_us):.1f}",
         f"{middle(samples, lambda s: s.cpu_us - s.user_us):.1f}",
-        "1" if name == base else str(ratios(samples, taken[base], lambda s: s.cpu_us)),
+        f"{middle(samples, lambda s: s.cpu_us_per_mb):.0f}" if cell.is_large else "",
+        "1" if name == base else str(ratios(samples, taken[base], cell.cost)),
         f"{middle(samples, lambda s: s.load.per_s):,.0f}",
         f"{middle(samples, lambda s: s.load.p50_ms):.2f}",
         f"{middle(samples, lambda s: s.load.p99_ms):.2f}",

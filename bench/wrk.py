@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 UNIT_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
+UNIT_BYTES = {"B": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30}
 
 # Each connection rests a random time around the mean before each request, so that all rivals carry the same load and no
 # two connections march in step. wrk leaves the rest out of its latencies.
@@ -33,6 +34,7 @@ class Outcome:
     """What wrk saw: complete requests, failures, latency percentiles."""
 
     requests: int
+    read_bytes: float                   # heads and bodies, also of answers that were not complete when the time was up
     errors: int                         # connect, read, write, timeout, and answers other than 2xx and 3xx
     seconds: float
     p50_ms: float
@@ -55,7 +57,7 @@ def milliseconds(text: str) -> float:
 
 def parse(text: str, load_cpu_s: float = 0.0) -> Outcome:
     """Read wrk's report, made with --latency."""
-    total = re.search(r"(\d+) requests in ([\d.]+\w+),", text)
+    total = re.search(r"(\d+) requests in ([\d.]+\w+), ([\d.]+)([KMG]?B) read", text)
     p50 = re.search(r"50%\s+([\d.]+\w+)", text)
     p99 = re.search(r"99%\s+([\d.]+\w+)", text)
     if total is None or p50 is None or p99 is None:
@@ -64,8 +66,10 @@ def parse(text: str, load_cpu_s: float = 0.0) -> Outcome:
     wrong_status = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     errors = sum(map(int, socket_errors.groups())) if socket_errors else 0
     errors += int(wrong_status[1]) if wrong_status else 0
-    return Outcome(requests=int(total[1]), errors=errors, seconds=milliseconds(total[2]) / 1000,
-                   p50_ms=milliseconds(p50[1]), p99_ms=milliseconds(p99[1]), load_cpu_s=load_cpu_s)
+    return Outcome(
+        requests=int(total[1]), read_bytes=float(total[3]) * UNIT_BYTES[total[4]], errors=errors,
+        seconds=milliseconds(total[2]) / 1000, p50_ms=milliseconds(p50[1]), p99_ms=milliseconds(p99[1]),
+        load_cpu_s=load_cpu_s)
 
 
 def run(url: str, load: Load, *, scratch: Path, host: str | None = None, cpus: set[int] | None = None) -> Outcome:

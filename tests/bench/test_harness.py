@@ -6,7 +6,7 @@ from bench.wrk import LoadError, Outcome
 
 
 def sample(user_s: float, sys_s: float, requests: int = 1_000_000) -> Sample:
-    return Sample(Outcome(requests, 0, 4.0, 1.0, 2.0, 0.0), Cpu(user_s, sys_s), 0.0)
+    return Sample(Outcome(requests, 1e9, 0, 4.0, 1.0, 2.0, 0.0), Cpu(user_s, sys_s), 0.0)
 
 
 def test_cost_is_cpu_time_over_requests():
@@ -38,4 +38,4 @@ def test_contenders_take_turns():
 
 def test_a_server_that_answers_nothing_has_no_cost():
     with pytest.raises(LoadError):
-        measure(1, lambda: Outcome(0, 64, 4.0, 0.0, 0.0, 0.0))
+        measure(1, lambda: Outcome(0, 0.0, 64, 4.0, 0.0, 0.0, 0.0))

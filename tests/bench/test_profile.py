@@ -18,7 +18,7 @@ def test_functions_are_read_with_their_place():
 
 
 def test_shares_become_time_per_request_and_places_are_summed():
-    cost = Sample(Outcome(1_000_000, 0, 4.0, 1.0, 2.0, 0.0), Cpu(2.0, 8.0), 0.0)
+    cost = Sample(Outcome(1_000_000, 1e9, 0, 4.0, 1.0, 2.0, 0.0), Cpu(2.0, 8.0), 0.0)
     assert rows(cost, parse(REPORT), top=1) == [
         ("`tcp_ack`", "kernel", "60.0", "6.00"),
         ("all of", "kernel", "60.0", "6.00"),

@@ -22,7 +22,7 @@ Transfer/sec:     21.95MB
 
 def test_a_report_is_read_in_milliseconds_and_every_failure_counts():
     assert wrk.parse(REPORT, 1.5) == wrk.Outcome(
-        requests=326514, errors=15, seconds=4.0, p50_ms=0.737, p99_ms=1.46, load_cpu_s=1.5)
+        requests=326514, read_bytes=87.81 * 2**20, errors=15, seconds=4.0, p50_ms=0.737, p99_ms=1.46, load_cpu_s=1.5)
 
 
 def test_a_report_without_failures_has_none():
