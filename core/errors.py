@@ -36,7 +36,20 @@ class ConfigError(HotpathError):
 
 
 class ListenError(HotpathError):
-    """An address that cannot be listened on: taken, not ours, forbidden, or not handed over by an upgrade."""
+    """An address that cannot be listened on: taken, not ours, forbidden, or not handed over by an upgrade.
+
+    `address` is its text as configured, so that a service can find the line it came from.
+    """
+
+    def __init__(self, address: str, cause: str) -> None:
+        """Keep both, and say them in one sentence."""
+        super().__init__(f"{address}: {cause}")
+        self.address = address
+        self.cause = cause
+
+    def __reduce__(self) -> tuple[type[ListenError], tuple[str, str]]:
+        """Pickle by the two fields: the default would call us with the finished sentence alone."""
+        return type(self), (self.address, self.cause)
 
 
 class ProtocolError(HotpathError):
