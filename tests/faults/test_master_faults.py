@@ -171,7 +171,7 @@ def test_an_old_master_killed_during_an_upgrade_leaves_the_new_one(serve, tmp_pa
     with open(gate, "w"):
         pass
     service.expect(f"^ready: pid {pid}, ")
-    assert ask(port)[1] == ask(path)[1] == "two"
+    wait_for(lambda: ask(port)[1] == ask(path)[1] == "two", "the old worker to be gone")
     os.kill(pid, signal.SIGTERM)
     wait_for(lambda: not is_alive(pid), "the new master to end")
     assert not os.path.exists(path)
