@@ -10,7 +10,8 @@ is reported.
 from __future__ import annotations
 
 import difflib
-import math
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, NamedTuple, NoReturn, Protocol, Self, TypeVar, cast
@@ -31,6 +32,9 @@ __all__ = [
 ONE_OR_MANY = msgspec.Meta(extra={"one_or_many": True})
 # The word `off` stands for None: `Annotated[T | None, OFF]`.
 OFF = msgspec.Meta(extra={"off": True})
+
+# The largest finite float; an int may be larger, and then it is no number for us.
+MAX_FLOAT = sys.float_info.max
 
 T = TypeVar("T", bound="Section")
 
@@ -55,8 +59,9 @@ class Problem(NamedTuple):
 class Section(msgspec.Struct, frozen=True):
     """One mapping of a config file; subclasses say `frozen=True` too.
 
-    Fields may be bool, int, float, str, Literal, another Section, a class with `parse(text)` and `str()`, unions of
-    these with None, `tuple[T, ...]` and `Mapping[str, T]`; `msgspec.Meta` bounds numbers and lengths.
+    Fields may be bool, int, float, str, Literal, another Section, a class like `Parsed`, `tuple[T, ...]`,
+    `Mapping[str, T]`, each of these or None, and unions of the first five. `msgspec.Meta` bounds numbers and lengths
+    and gives patterns.
     """
 
     # The field that a bare scalar gives, where the mapping has a short form: `listen: ADDR`.
@@ -212,7 +217,7 @@ class _Building:
             unquoted = isinstance(kind, inspect.StrType) and not isinstance(value, str)
             hint = f' (in quotes it is text: "{shown(value)}")' if unquoted else ""
             self.fail(place, f"{shown(value)} is not allowed; allowed: {_allowed(kind)}{hint}")
-        return value
+        return float(cast(float, value)) if isinstance(kind, inspect.FloatType) else value
 
     def place_of(self, path: PathTo) -> _Place:
         """Where the value at `path` stands; for one that the file does not spell, the nearest above it that it does."""
@@ -243,17 +248,24 @@ def _takes(kind: inspect.Type, node: Node) -> bool:
     if isinstance(kind, inspect.BoolType):
         return isinstance(value, bool)
     if isinstance(kind, inspect.StrType):
-        return isinstance(value, str) and _within(len(value), kind.min_length, kind.max_length)
+        return (
+            isinstance(value, str)
+            and (kind.min_length or 0) <= len(value) <= (len(value) if kind.max_length is None else kind.max_length)
+            and (kind.pattern is None or re.search(kind.pattern, value) is not None)
+        )
     if isinstance(kind, inspect.IntType):
-        return type(value) is int and _within(value, kind.ge, kind.le)
+        return type(value) is int and _within(value, kind)
     if isinstance(kind, inspect.FloatType):
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        return is_number and _within(cast(float, value), kind.ge, kind.le)
+        return type(value) in (int, float) and -MAX_FLOAT <= cast(float, value) <= MAX_FLOAT and _within(value, kind)
     return False
 
 
-def _within(value: float, low: float | None, high: float | None) -> bool:
-    return (low is None or value >= low) and (high is None or value <= high)
+def _within(value: Scalar, kind: inspect.IntType | inspect.FloatType) -> bool:
+    number = cast(float, value)
+    return (
+        (kind.ge is None or number >= kind.ge) and (kind.gt is None or number > kind.gt)
+        and (kind.le is None or number <= kind.le) and (kind.lt is None or number < kind.lt)
+    )
 
 
 def _allowed(kind: inspect.Type) -> str:
@@ -268,10 +280,12 @@ def _allowed(kind: inspect.Type) -> str:
     if isinstance(kind, inspect.DataclassType | inspect.CustomType):
         return cast(type[Parsed], kind.cls).forms
     if isinstance(kind, inspect.IntType | inspect.FloatType):
-        return f"a {'whole ' * isinstance(kind, inspect.IntType)}number{_range(kind.ge, kind.le)}"
+        above = "" if kind.gt is None else f" above {kind.gt}"
+        below = "" if kind.lt is None else f" below {kind.lt}"
+        return f"a {'whole ' * isinstance(kind, inspect.IntType)}number{_range(kind.ge, kind.le)}{above}{below}"
     if isinstance(kind, inspect.StrType):
         length = _range(kind.min_length, kind.max_length)
-        return f"text, its length{length}" if length else "text"
+        return "text" + (f", its length{length}" if length else "") + (f" like {kind.pattern}" if kind.pattern else "")
     words: dict[type[inspect.Type], str] = {
         inspect.BoolType: "true or false", inspect.NoneType: "null",
         inspect.VarTupleType: "a list", inspect.DictType: "a mapping",

@@ -23,8 +23,8 @@ from .scalars import Scalar, shown
 
 # A config file is written by hand; what is larger is not one.
 MAX_BYTES = 16 * 1024**2
-# Python refuses to read or write an int of more than 4300 digits; what is longer stays text.
-MAX_NUMBER = 4000
+# Python refuses to read or write an int of more than 4300 digits. What is longer than any value stays text.
+MAX_NUMBER = 400
 # Aliases let a few lines spell out millions of nodes; no honest file comes near.
 MAX_NODES = 200_000
 

@@ -6,6 +6,7 @@ key is a tuple, every route has a name. Options of the schema that this version 
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -421,6 +422,8 @@ class ProxyConfig(Section, frozen=True):
 
     def check(self) -> Iterator[Problem]:
         """Names lead somewhere, and what must be unique is."""
+        if self.user is not None and not is_user(self.user):
+            yield Problem(("user",), f"there is no user {self.user!r} on this machine")
         if self.resolve != 30.0:
             yield Problem(("resolve",), f"{NOT_YET}: names are resolved at start and on reload; allowed: leave it out")
         bound: set[Address] = set()
@@ -441,6 +444,15 @@ class ProxyConfig(Section, frozen=True):
             for n, limit in enumerate(route.rate_limit):
                 if limit not in self.rate_limits:
                     yield Problem(("routes", i, "rate_limit", n), unknown("rate limit", limit, self.rate_limits))
+
+
+def is_user(name: str) -> bool:
+    """Whether this machine knows the user."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def unknown(kind: str, name: str, known: Mapping[str, object]) -> str:

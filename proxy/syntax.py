@@ -12,7 +12,8 @@ from .pattern import fault_of
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")                 # RFC 9110 5.6.2
-_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")                 # RFC 9110 5.5, with obs-text
+# RFC 9110 5.5, with obs-text: tabs and spaces stand inside, never around, for a receiver drops them there.
+_HEADER_VALUE = re.compile(r"(?:[^\x00-\x20\x7f](?:[^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f])?)?")
 _URL_PATH = re.compile(r"/[!$&'()*+,;=:@/%A-Za-z0-9._~-]*")               # RFC 3986 3.3
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\]")
@@ -131,7 +132,7 @@ def _check_fields(text: str, allowed: tuple[str, ...]) -> None:
 
 Name = Annotated[str, spelled(_like(_NAME, "a name of letters, digits, _ . - (at most 64)"))]
 HeaderName = Annotated[str, spelled(_like(_TOKEN, "a token, as X-Request-Id (RFC 9110 5.6.2)"))]
-HeaderValue = Annotated[str, spelled(_like(_HEADER_VALUE, "text without control characters"))]
+HeaderValue = Annotated[str, spelled(_like(_HEADER_VALUE, "text without control characters, or blanks around it"))]
 UrlPath = Annotated[str, spelled(_like(_URL_PATH, "a path that starts with / and holds no ?, # or space"))]
 HostName = Annotated[str, spelled(_like(_HOST_PORT, "a host, with or without a port"))]
 HostPattern = Annotated[str, spelled(read_host_pattern)]

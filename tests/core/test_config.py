@@ -68,6 +68,8 @@ class Model(Section, frozen=True):
     idle: Duration | None = None
     names: tuple[Lower, ...] = ()
     fast: bool = False
+    share: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
+    tag: Annotated[str, msgspec.Meta(max_length=3, pattern="^[a-z]*$")] = ""
     groups: Mapping[Lower, Group] = msgspec.field(default_factory=dict)
 
     def check(self) -> Iterator[Problem]:
@@ -125,9 +127,10 @@ def test_a_key_with_nothing_below_it_is_empty_not_wrong() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1", "x.yaml:1: a: unknown key; allowed: listen, workers, level, log, body, idle, names, fast, groups"),
+        ("a: 1", "x.yaml:1: a: unknown key; allowed: listen, workers, level, log, body, idle, "
+         "names, fast, share, tag, groups"),
         ("\nlsten: 1", "x.yaml:2: lsten: unknown key (did you mean listen?); allowed: listen, workers, "
-                       "level, log, body, idle, names, fast, groups"),
+                       "level, log, body, idle, names, fast, share, tag, groups"),
         ("listen: 80", "x.yaml:1: listen: '80' is not an address; allowed: HOST:PORT, [V6]:PORT or unix:PATH"),
         ("listen: [a:1, {address: x}]",
          "x.yaml:1: listen[1].address: 'x' is not an address; allowed: HOST:PORT, [V6]:PORT or unix:PATH"),
@@ -156,10 +159,16 @@ def test_a_key_with_nothing_below_it_is_empty_not_wrong() -> None:
         ("groups:\n  g:\n    ratio: 0.5", "x.yaml:2: groups.g: servers is missing; allowed: a list"),
         ("groups: {g: {servers: [a:1], ratio: .nan}}",
          "x.yaml:1: groups.g.ratio: nan is not allowed; allowed: a number from 0 to 1"),
+        (f"groups: {{g: {{servers: [a:1], ratio: 1{'0' * 390}}}}}",
+         f"x.yaml:1: groups.g.ratio: 1{'0' * 59}… is not allowed; allowed: a number from 0 to 1"),
+        ("share: 0", "x.yaml:1: share: 0 is not allowed; allowed: a number above 0 below 1"),
+        ("share: 1.0", "x.yaml:1: share: 1.0 is not allowed; allowed: a number above 0 below 1"),
+        ("tag: aB", "x.yaml:1: tag: 'aB' is not allowed; allowed: text, its length up to 3 like ^[a-z]*$"),
+        ("tag: abcd", "x.yaml:1: tag: 'abcd' is not allowed; allowed: text, its length up to 3 like ^[a-z]*$"),
         ("groups: {g: {servers: [a:1], rate: 5}}",
          "x.yaml:1: groups.g.rate: '5' is not a rate; allowed: N/s, N/m or N/h, N from 1, as 600/m"),
         ("- 1", "x.yaml:1: a list is not allowed; allowed: a mapping with listen, workers, level, log, body, idle, "
-                "names, fast, groups"),
+                "names, fast, share, tag, groups"),
     ],
 )
 def test_an_error_says_where_what_and_what_is_allowed(text: str, message: str) -> None:

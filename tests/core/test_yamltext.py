@@ -31,6 +31,7 @@ def failure(text: str) -> ConfigError:
         ("2024-01-01", "2024-01-01"), ("=", "="), ("<<", "<<"),
         ("true", True), ("False", False), ("null", None), ("~", None), ("''", ""), ("'1'", "1"), ("!!str 1", "1"),
         ("1.5", 1.5), (".5", 0.5), ("1e3", 1000.0), ("-.inf", -math.inf), ("1:2:3", "1:2:3"), ("1" * 5000, "1" * 5000),
+        ("0x" + "f" * 398, 16**398 - 1), ("1" * 401, "1" * 401),
     ],
 )
 def test_scalars_mean_what_the_core_schema_says(text: str, value: object) -> None:

@@ -195,6 +195,7 @@ def test_what_this_version_cannot_do_is_refused_not_ignored(text: str, path: str
         ("admin: {address: 127.0.0.1:1, token_file: /none}", "1: admin.token_file", "not a file"),
         ("workers: 257", "1: workers", "from 1 to 256 or auto"),
         ("trusted_proxies: [10.0.0.1/8]", "1: trusted_proxies[0]", "has host bits set"),
+        ("user: no-such-user", "1: user", "no user 'no-such-user'"),
         ("via: a b", "1: via", "a token"),
         ("limits: {head: 1m}", "1: limits.head", "256 to 64k"),
         ("limits: {request_line: 8}", "1: limits.request_line", "64 to 64k"),
