@@ -108,6 +108,11 @@ def free_ports(n: int) -> list[int]:
     raise StartError(f"no {n} free ports below {first_ephemeral}")
 
 
+def pinned(argv: list[str], cpus: set[int] | None) -> list[str]:
+    """`argv` made to run only on `cpus`, with all that it forks; None: anywhere."""
+    return argv if cpus is None else ["taskset", "-c", ",".join(map(str, sorted(cpus))), *argv]
+
+
 @dataclass(slots=True)
 class Server:
     """One running server: a context manager that starts it in its own process group and ends the group with it."""
@@ -117,7 +122,6 @@ class Server:
     port: int
     output: Path                                # stdout and stderr of the server
     cpus: set[int] | None = None                # run only on these
-    cwd: Path | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -129,11 +133,9 @@ class Server:
     def __enter__(self) -> Self:
         """Start it and wait until it accepts; StartError, with its output, when it does not."""
         with self.output.open("ab") as output:
-            self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                            start_new_session=True, cwd=self.cwd)
+            self.process = subprocess.Popen(pinned(self.argv, self.cpus), stdin=subprocess.DEVNULL, stdout=output,
+                                            stderr=output, start_new_session=True)
         try:
-            if self.cpus is not None:
-                os.sched_setaffinity(self.pid, self.cpus)       # before it forks: workers inherit it
             wait_until_connectable(self.port, self.process)
         except BaseException as error:
             self.stop()

@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from .processes import pinned
+
 UNIT_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 UNIT_BYTES = {"B": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30}
 
@@ -81,10 +83,8 @@ def run(url: str, load: Load, *, scratch: Path, host: str | None = None, cpus: s
         script = scratch / "pace.lua"
         script.write_text(PACE_SCRIPT.format(twice_mean_ms=round(2000 * load.connections / load.pace_per_s)))
         argv += ["-s", str(script)]
-    if cpus is not None:
-        argv = ["taskset", "-c", ",".join(map(str, sorted(cpus))), *argv]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([*argv, url], capture_output=True, text=True, check=False)
+    done = subprocess.run(pinned([*argv, url], cpus), capture_output=True, text=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:
         raise LoadError(f"{' '.join(argv)}: {done.stderr or done.stdout}")
