@@ -26,3 +26,22 @@ def test_our_row_comes_first_and_each_rival_has_the_ratio_to_us():
 @pytest.mark.parametrize(("seconds", "text"), [(2, "2 s"), (0.00123, "1.23 ms"), (4.5e-6, "4.5 µs"), (8e-8, "80 ns")])
 def test_durations_carry_a_unit(seconds, text):
     assert core.duration(seconds) == text
+
+
+def test_pytest_benchmark_is_run_and_read(tmp_path):
+    source = tmp_path / "core_sample.py"
+    source.write_text("import pytest\n"
+                      "@pytest.mark.benchmark(group='length')\n"
+                      "@pytest.mark.parametrize('who', ['hotpath', 'rival'])\n"
+                      "def test_length(benchmark, who): assert benchmark(len, who) == len(who)\n")
+    found = core.one_run([source], tmp_path / "report.json", 0.01)
+    assert set(found) == {"length"}
+    assert set(found["length"]) == {"hotpath", "rival"}
+    assert all(seconds > 0 for seconds in found["length"].values())
+
+
+def test_a_benchmark_that_fails_is_an_error_with_its_words(tmp_path):
+    source = tmp_path / "core_sample.py"
+    source.write_text("def test_wrong(benchmark): assert benchmark(int) == 1, 'wrong answer'\n")
+    with pytest.raises(core.BenchmarkError, match="wrong answer"):
+        core.one_run([source], tmp_path / "report.json", 0.01)
