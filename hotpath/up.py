@@ -30,7 +30,10 @@ DEFAULT_LISTEN = "127.0.0.1:8080"
 CHECK_EVERY_S = 2.0
 CHECK_AGAIN_S = 0.1             # while something is not well yet
 CHECK_TIMEOUT_S = 1.0           # checks run between two looks at the logs, so they must not wait long
-WELL_WITHIN_S = 30.0            # from the start, before we give up and say which part it was
+# Before the house is up for the first time we give up on a part that refuses its configuration (status 2), dies this
+# often (3 s in all), or is not well by then; later, whatever happens is repaired for as long as we run.
+DEATHS_ALLOWED = 5
+WELL_WITHIN_S = 30.0
 STOP_WITHIN_S = 10.0            # more than the drain in up.yaml
 
 
@@ -87,11 +90,12 @@ def run(listen: str) -> int:
 
         give_up_s = time.monotonic() + WELL_WITHIN_S
         while not supervisor.stopping and not watch.all_well:
-            refused = [child.part.name for child in supervisor.children if child.last_status == 2]
-            if refused or time.monotonic() > give_up_s:
-                say(f"hotpath up: cannot go on without {', '.join(refused or watch.unwell)}; its own words are above")
+            hopeless = [child.part.name for child in supervisor.children
+                        if child.last_status == 2 or child.restarts >= DEATHS_ALLOWED]
+            if hopeless or time.monotonic() > give_up_s:
+                say(f"hotpath up: cannot go on without {', '.join(hopeless or watch.unwell)}; its own words are above")
                 supervisor.stop(STOP_WITHIN_S)
-                return 2 if refused else 1
+                return 1
             supervisor.turn(CHECK_AGAIN_S)
             watch.check()
         if not supervisor.stopping:

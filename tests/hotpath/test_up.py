@@ -148,6 +148,16 @@ def test_nothing_outlives_a_kill(own_house):
     wait_for(lambda: not any(map(is_alive, pids)), "the end of every part")
 
 
+def test_a_part_that_refuses_its_configuration_ends_the_start(tmp_path):
+    folder = tmp_path / ("too-long-for-a-unix-socket-" * 5)
+    folder.mkdir()
+    with running([*UP, "--listen", "127.0.0.1:0"], env={**os.environ, "TMPDIR": str(folder)}) as process:
+        assert process.wait(UP_WITHIN_S) == 1
+        assert "up.yaml" in process.output
+        assert process.output.splitlines()[-1].startswith("hotpath up: cannot go on without proxy")
+        assert not list(folder.iterdir())
+
+
 def test_a_taken_port_is_one_clear_line():
     with socket.create_server(("127.0.0.1", 0)) as sock:
         address = f"127.0.0.1:{sock.getsockname()[1]}"
