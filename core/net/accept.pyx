@@ -3,19 +3,29 @@
 Workers share one listening socket, and the kernel wakes the worker that registered last whenever it sleeps: left alone,
 one takes nearly all. So a worker that has clearly more connections than another leaves the queue before it sleeps.
 """
+cimport cython
 from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
 from libc.stdint cimport INT64_MAX
 from libc.string cimport memset
 
-from hotpath.core.net.linux cimport *
-from hotpath.core.net.epoll cimport RANK_ACCEPT, loop_add, loop_arm, loop_close, loop_disarm, loop_remove
+from hotpath.core.net.linux cimport (
+    EPOLLEXCLUSIVE, EPOLLIN, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK, TCP_NODELAY, accept4, setsockopt, sockaddr,
+    sockaddr_storage, socklen_t)
+from hotpath.core.net.epoll cimport RANK_ACCEPT, loop_add, loop_arm, loop_call, loop_close, loop_disarm, loop_remove
+from hotpath.core.net.stream cimport Stream
 from hotpath.core.net.wheel cimport TICK_MS
+
+import logging
+import os
+
+log = logging.getLogger(__name__)
 
 cdef enum:
     BATCH = 16                  # accepts per wake: the others are awake by then and want theirs
     MAX_ALLOWANCE = 1024        # of connections at one look, when nobody else takes any
     MAX_DRAINED = 65536         # the longest backlog there is; other workers empty the queue with us
     FAILED_PAUSE_MS = 100       # descriptors come back when connections end, not sooner because we ask
+    LOG_PAUSE_MS = 1000
     MARGIN = 4                  # connections; below it, evening out costs more than it brings
 
 cdef enum:                      # what ended a run of accepts
@@ -71,6 +81,8 @@ cdef int take(listener_t* listener, uint32_t n_most, bint share_only) noexcept n
             return TOOK_ALL
         elif errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
             listener.n_failed += 1
+            if listener.on_failed != NULL:
+                listener.on_failed(listener, errno)
             return OUT_OF_MEANS
         elif errno == EBADF or errno == EINVAL or errno == ENOTSOCK:
             return IS_CLOSED
@@ -146,3 +158,118 @@ cdef void listener_drain(listener_t* listener) noexcept nogil:
     listener.limit = 0
     take(listener, MAX_DRAINED, False)
     loop_close(listener.loop, &listener.source)
+
+
+cdef void on_door_accept(listener_t* listener, int fd, const sockaddr_storage* peer) noexcept nogil:
+    if listener.gauges != NULL:
+        listener.gauges[listener.worker * listener.stride] += 1
+    with gil:
+        (<Listener>listener.owner).accepted.append(fd)
+    loop_call(listener.loop, &(<door_t*>listener).callback)
+
+
+cdef void on_door_failed(listener_t* listener, int error) noexcept nogil:
+    (<door_t*>listener).error = error
+    loop_call(listener.loop, &(<door_t*>listener).callback)
+
+
+cdef int run_door(Callback* callback) except -1:
+    cdef Listener self = <Listener>callback.owner
+    cdef Stream stream
+    if self.c.error and self.loop.c.now_ms >= self.quiet_until_ms:
+        self.quiet_until_ms = self.loop.c.now_ms + LOG_PAUSE_MS
+        log.warning("accepting paused: error=%r failures=%d", os.strerror(self.c.error), self.c.listener.n_failed)
+    self.c.error = 0
+    while self.accepted:
+        stream = self.stream_of(self.accepted.pop(0))
+        if stream is not None:
+            stream.told(self.on_stream, (stream,))
+    if self.c.listener.source.fd < 0:
+        self.loop.streams.discard(self)
+    return 0
+
+
+@cython.no_gc_clear             # as Stream: `loop` must live until our memory has left it
+cdef class Listener:
+    """Accepts on a listening socket and hands over each connection as a `Stream`; made by `Loop.listen`."""
+
+    def __cinit__(self):
+        self.c.listener.source.fd = -1
+
+    def __init__(self, Loop loop, sock, on_stream, *, int64_t[::1] gauges=None, int workers=1, int worker=0, int limit=0):
+        """Accept on `sock`, which stays the caller's, until `close` or `drain`.
+
+        `gauges`: int64 memory shared by `workers` processes, one equal share each, in whose first cell worker number
+        `worker` counts its open streams; the one with clearly more than another leaves new connections to it. At `limit`
+        open streams (0: none) it accepts no more. Raises OSError, ValueError for numbers that do not fit.
+        """
+        cdef int result, fd
+        if self.loop is not None:
+            raise RuntimeError("a listener is made once")
+        if loop.closed:
+            raise RuntimeError("the loop is closed")
+        if not 0 <= worker < workers or limit < 0:
+            raise ValueError(f"worker {worker} of {workers}, limit {limit}")
+        if gauges is not None and (len(gauges) == 0 or len(gauges) % workers):
+            raise ValueError(f"{len(gauges)} gauges for {workers} workers")
+        if gauges is None and (workers > 1 or limit):
+            raise ValueError("several workers, or a limit, need gauges")
+        self.loop, self.on_stream, self.accepted, self.gauges = loop, on_stream, [], gauges
+        self.c.callback.run = run_door
+        self.c.callback.owner = <void*>self
+        self.c.listener.owner = <void*>self
+        self.c.listener.on_accept = on_door_accept
+        self.c.listener.on_failed = on_door_failed
+        self.c.listener.gauges = NULL if gauges is None else &gauges[0]
+        self.c.listener.stride = 0 if gauges is None else len(gauges) // workers
+        self.c.listener.n_workers, self.c.listener.worker, self.c.listener.limit = workers, worker, limit
+        fd = os.dup(sock.fileno())
+        os.set_blocking(fd, False)
+        result = listener_open(&self.c.listener, &loop.c, fd)
+        if result < 0:
+            self.c.listener.source.fd = -1
+            os.close(fd)
+            raise OSError(-result, os.strerror(-result))
+        loop.streams.add(self)
+
+    def __dealloc__(self):
+        if self.c.listener.source.fd >= 0:
+            loop_disarm(self.c.listener.loop, &self.c.listener.deadline)
+            loop_close(self.c.listener.loop, &self.c.listener.source)
+
+    cdef Stream stream_of(self, int fd):
+        cdef Stream stream = Stream.__new__(Stream)
+        try:
+            stream.attach(self.loop, fd, True)
+        except OSError as error:        # epoll is out of memory: the connection is lost, not the listener
+            log.warning("accepted connection dropped: error=%s", error)
+            os.close(fd)
+            if self.c.listener.gauges != NULL:
+                self.c.listener.gauges[self.c.listener.worker * self.c.listener.stride] -= 1
+            return None
+        if self.c.listener.gauges != NULL:
+            stream.gauge = &self.c.listener.gauges[self.c.listener.worker * self.c.listener.stride]
+            stream.listener = self
+        return stream
+
+    @property
+    def closed(self) -> bool:
+        """It accepts no more."""
+        return self.c.listener.source.fd < 0
+
+    @property
+    def n_failed(self) -> int:
+        """Accepts that failed for want of descriptors or memory."""
+        return self.c.listener.n_failed
+
+    def drain(self) -> None:
+        """Accept what already waits, then close: nobody who connected is turned away."""
+        listener_drain(&self.c.listener)
+        loop_call(&self.loop.c, &self.c.callback)
+
+    def close(self) -> None:
+        """Stop accepting at once. What was accepted before is still handed over."""
+        if self.c.listener.source.fd >= 0:
+            loop_disarm(&self.loop.c, &self.c.listener.deadline)
+            loop_close(&self.loop.c, &self.c.listener.source)
+            loop_call(&self.loop.c, &self.c.callback)

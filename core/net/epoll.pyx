@@ -10,7 +10,9 @@ from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, clockid_t, timespec
 
 from hotpath.core.net.buffer cimport pool_free, pool_make
-from hotpath.core.net.linux cimport *
+from hotpath.core.net.linux cimport (
+    EFD_CLOEXEC, EFD_NONBLOCK, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLIN, O_CLOEXEC,
+    O_NONBLOCK, close, epoll_create1, epoll_ctl, epoll_event, epoll_wait, eventfd, pipe2, read)
 from hotpath.core.net.wheel cimport wheel_advance, wheel_free, wheel_make
 
 cdef enum:

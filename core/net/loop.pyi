@@ -1,10 +1,19 @@
 from collections.abc import Callable
+from socket import socket
 
+from typing_extensions import disjoint_base
+
+from hotpath.core.net.accept import Listener
+from hotpath.core.net.stream import Stream
+
+@disjoint_base
 class Timer:
     def cancel(self) -> None: ...
 
+@disjoint_base
 class Watch: ...
 
+@disjoint_base
 class Loop:
     @property
     def running(self) -> bool: ...
@@ -19,4 +28,14 @@ class Loop:
     def call_later(self, delay_s: float, fn: Callable[..., object], *args: object) -> Timer: ...
     def watch(self, fd: int, events: int, fn: Callable[[int], object]) -> None: ...
     def unwatch(self, fd: int) -> bool: ...
+    def listen(
+        self,
+        sock: socket,
+        on_stream: Callable[[Stream], object],
+        *,
+        gauges: memoryview | None = None,
+        workers: int = 1,
+        worker: int = 0,
+        limit: int = 0,
+    ) -> Listener: ...
     def on_signal(self, number: int, fn: Callable[[], object] | None) -> None: ...

@@ -2,6 +2,7 @@
 
 What C handlers noted in a turn runs here, together, with the GIL: first signals, then callbacks, timers and calls.
 """
+cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport INT64_MAX, uint32_t, uint64_t
@@ -64,6 +65,7 @@ cdef class Watch:
     cdef object fn
 
 
+@cython.auto_pickle(False)
 cdef class Timer:
     """A call that is due at an exact time; made by `Loop.call_later`."""
 
@@ -214,6 +216,14 @@ cdef class Loop:
             Py_INCREF(watch)    # the queue points at it: run_watch lets go
         return True
 
+    def listen(self, sock, on_stream, **options):
+        """Accept on `sock`, which stays the caller's; `on_stream(stream)` sets the stream's callbacks.
+
+        For `options` see `Listener`.
+        """
+        from hotpath.core.net.accept import Listener    # it stands on this module
+        return Listener(self, sock, on_stream, **options)
+
     # Signals
 
     def on_signal(self, int number, fn: Callable[[], object] | None) -> None:
@@ -227,13 +237,13 @@ cdef class Loop:
             if not self.handlers and not self.running:
                 self.return_wakeup_fd()
             return
-        before = signal.signal(number, self.ignore)
+        before = signal.signal(number, self._ignore)
         if number in self.handlers:
             before = self.handlers[number][1]
         self.handlers[number] = (fn, before)
         self.take_wakeup_fd()
 
-    def ignore(self, number: int, frame: object) -> None:
+    def _ignore(self, number: int, frame: object) -> None:
         """Python's handler of a signal that the loop acts on: the C handler has written it to our pipe already."""
 
     cdef bint take_wakeup_fd(self) except -1:

@@ -2,7 +2,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from hotpath.core.net.buffer cimport Buffer
-from hotpath.core.net.epoll cimport Deadline, Source, loop_t
+from hotpath.core.net.epoll cimport Callback, Deadline, Deferred, Source, loop_t
+from hotpath.core.net.loop cimport Loop
 
 cdef enum:
     STREAM_FAILED = -1          # reset, or any other socket error: close it
@@ -54,3 +55,40 @@ cdef void stream_close(stream_t* stream) noexcept nogil                         
 # nothing, then closes and calls on_gone. That may be before this returns: make it the last thing done with the stream.
 cdef void stream_linger(stream_t* stream, void (*on_gone)(stream_t*) noexcept nogil) noexcept nogil
 cdef void stream_linger_for(stream_t* stream, uint32_t linger_ms, void (*on_gone)(stream_t*) noexcept nogil) noexcept nogil
+
+# A stream_t and what the Python object adds to it: all that C handlers touch.
+cdef struct face_t:
+    stream_t stream             # first
+    Callback callback           # something to tell
+    Deferred flushing           # at the end of the turn: small writes leave together
+    uint32_t high_water         # bytes unsent above which write answers False
+    uint32_t low_water          # bytes unsent at which on_drain is told
+    int error                   # errno of a failed send, not yet told
+    int file_fd                 # borrowed until file_left is 0
+    int64_t file_offset
+    int64_t file_left           # bytes of sendfile still to go
+    uint8_t opening             # a connect is under way
+    uint8_t paused
+    uint8_t above               # on_drain is owed
+    uint8_t closing             # close was called
+    uint8_t told_end            # on_end was
+
+cdef class Stream:
+    cdef face_t c
+    cdef readonly Loop loop
+    cdef public object on_open
+    cdef public object on_data
+    cdef public object on_end
+    cdef public object on_drain
+    cdef public object on_close
+    cdef public object owner
+    cdef object listener        # the Listener that counts us in `gauge`, and keeps that alive
+    cdef int64_t* gauge         # borrowed; NULL: nobody counts
+
+    # Takes over `fd` (non-blocking). Raises OSError; the fd then stays the caller's.
+    cdef int attach(self, Loop loop, int fd, bint connected) except -1
+    cdef bint open(self) except -1
+    cdef int told(self, object fn, tuple args) except -1
+    cdef int read_some(self) except -1
+    cdef int fail(self, int error) except -1
+    cdef int tell_closed(self) except -1
