@@ -12,6 +12,7 @@ cdef class Counters:
     cdef readonly tuple names
     cdef readonly int workers
     cdef size_t stride          # in cells, from row to row
+    cdef int own                # this process's row; -1: not said yet
 
     cdef uint64_t* row(self, int worker) noexcept nogil
 
@@ -21,23 +22,28 @@ cdef class Gauges:
     cdef readonly tuple names
     cdef readonly int workers
     cdef size_t stride          # in cells, from row to row
+    cdef int own                # this process's row; -1: not said yet
 
     cdef int64_t* row(self, int worker) noexcept nogil
 
 cdef struct Verdict:
     bint allowed
     int64_t remaining           # requests that would pass right now, after this one
-    int64_t retry_after_us      # 0 when allowed
+    int64_t retry_after_us      # 0 when allowed; INT64_MAX: never, `cost` is more than the whole burst
     int64_t reset_us            # until the burst is whole again
 
-cdef struct Cell                # 16 bytes; shared.pyx
+# Only ever read and written whole, by load_pair and swap_pair of atomics.h.
+cdef struct Cell:
+    uint64_t hash               # of the key, even; 0: never used
+    int64_t arrival_us          # theoretical arrival time; up to now: the cell is free
 cdef struct Cells:
     Cell* cells                 # borrowed from the limiter's Block
-    uint64_t mask               # slots - 1; a power of two
+    uint64_t mask               # slots - 1; slots is a power of two
     uint64_t secret[2]          # keys the hash, so that a client cannot choose its neighbours
     uint64_t* evicted           # counts cells given up in a full neighbourhood
 
-# GCRA (ITU-T I.371). `period_us`: between two requests at the sustained rate; `burst_us`: burst * period. Lock-free.
+# GCRA (ITU-T I.371): `cost` requests of this key, at once or not at all. `period_us` > 0: between two requests at the
+# sustained rate; `burst_us`: burst * period. Their sums and `cost * period_us` must fit. Lock-free.
 cdef void cells_take(Cells* cells, const uint8_t* key, size_t size, int64_t now_us, int64_t period_us, int64_t burst_us,
                      int64_t cost, Verdict* verdict) noexcept nogil
 

@@ -1,0 +1,85 @@
+/* Words that several processes change at once: relaxed loads, stores and sums, and a compare-and-swap of 16 bytes.
+ *
+ * No lock anywhere, so a process killed at any instruction leaves nothing held. */
+#ifndef HOTPATH_ATOMICS_H
+#define HOTPATH_ATOMICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+static inline uint64_t load_word(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
+
+/* For a word with one writer, whom others read: a plain add that no reader sees half done. */
+static inline void add_own(uint64_t *word, uint64_t n) {
+    __atomic_store_n(word, __atomic_load_n(word, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+static inline void add_shared(uint64_t *word, uint64_t n) { __atomic_fetch_add(word, n, __ATOMIC_RELAXED); }
+
+static inline void clear_word(uint64_t *word) { __atomic_store_n(word, 0, __ATOMIC_RELAXED); }
+
+/* Two words that change together. */
+typedef struct {
+    uint64_t first; /* even: the portable swap below marks a pair it is changing with the low bit */
+    int64_t second;
+} __attribute__((aligned(16))) pair_t;
+
+#if defined(__x86_64__) && !defined(HOTPATH_PORTABLE_PAIRS)
+
+/* x86-64 loads in program order: if `first` is the same before and after, both belong together, unless the pair was
+ * another one in between and came back, which only costs whoever then swaps a second try. */
+static inline pair_t load_pair(pair_t *at) {
+    pair_t seen;
+    do {
+        seen.first = __atomic_load_n(&at->first, __ATOMIC_ACQUIRE);
+        seen.second = __atomic_load_n(&at->second, __ATOMIC_ACQUIRE);
+    } while (__atomic_load_n(&at->first, __ATOMIC_RELAXED) != seen.first);
+    return seen;
+}
+
+/* Inline, because gcc without -mcx16 calls libatomic, which may not be there and may take a lock. */
+static inline bool swap_pair(pair_t *at, pair_t expected, pair_t desired) {
+    bool done;
+    __asm__ __volatile__("lock cmpxchg16b %1"
+                         : "=@ccz"(done), "+m"(*at), "+a"(expected.first), "+d"(expected.second)
+                         : "b"(desired.first), "c"(desired.second)
+                         : "memory");
+    return done;
+}
+
+#else
+
+/* Elsewhere: `first | 1` says "being changed" for the few instructions between two stores. A process killed right
+ * there leaves the mark; whoever has waited for it longer than any live process needs takes it away. */
+enum { PAIR_PATIENCE = 10000 };
+
+static inline pair_t load_pair(pair_t *at) {
+    pair_t seen;
+    int tries = 0;
+    for (;;) {
+        seen.first = __atomic_load_n(&at->first, __ATOMIC_ACQUIRE);
+        seen.second = __atomic_load_n(&at->second, __ATOMIC_ACQUIRE);
+        if (!(seen.first & 1) && __atomic_load_n(&at->first, __ATOMIC_ACQUIRE) == seen.first)
+            return seen;
+        if ((seen.first & 1) && ++tries > PAIR_PATIENCE)
+            __atomic_compare_exchange_n(&at->first, &seen.first, seen.first & ~(uint64_t)1, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED);
+    }
+}
+
+static inline bool swap_pair(pair_t *at, pair_t expected, pair_t desired) {
+    uint64_t first = expected.first;
+    if (!__atomic_compare_exchange_n(&at->first, &first, first | 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return false;
+    if (__atomic_load_n(&at->second, __ATOMIC_RELAXED) != expected.second) {
+        __atomic_store_n(&at->first, expected.first, __ATOMIC_RELEASE);
+        return false;
+    }
+    __atomic_store_n(&at->second, desired.second, __ATOMIC_RELAXED);
+    __atomic_store_n(&at->first, desired.first, __ATOMIC_RELEASE);
+    return true;
+}
+
+#endif
+
+#endif
