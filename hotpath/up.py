@@ -180,7 +180,7 @@ class Watch:
     def report(self) -> dict[str, Any]:
         """What the page shows."""
         restarts = {child.part.name: child.restarts for child in self.supervisor.children}
-        return {"checked_unix_s": time.time(), "check_every_s": CHECK_EVERY_S, "parts": [{
+        return {"check_every_s": CHECK_EVERY_S, "parts": [{
             "name": member.part.name, "title": member.title, "about": member.about,
             "links": [{"path": path, "text": text} for path, text in member.links.items()],
             "well": self.latency_ms[member.part.name] is not None,

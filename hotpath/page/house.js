@@ -7,7 +7,7 @@ const PATIENCE_MS = 5000;
  * @typedef {{path: string, text: string}} Link
  * @typedef {{name: string, title: string, about: string, links: Link[], well: boolean,
  *            latency_ms: number | null, restarts: number}} Part
- * @typedef {{checked_unix_s: number, check_every_s: number, parts: Part[]}} Status
+ * @typedef {{check_every_s: number, parts: Part[]}} Status
  */
 
 /** @param {string} id @returns {HTMLElement} */
