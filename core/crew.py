@@ -22,7 +22,7 @@ class Plan:
     """What a generation asks its master for."""
 
     sockets: Sequence[socket.socket] = ()
-    workers: int = 1
+    workers: int = 1            # at least one
     # Beside the workers, one process each, by name: for what must happen once, not once per worker.
     helpers: Mapping[str, Callable[[WorkerContext], None]] = field(default_factory=dict)
     drain_s: float = 30.0       # what still runs then is ended

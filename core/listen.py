@@ -79,7 +79,8 @@ class Listeners:
         """For each address its sockets: one, or as many as its host name has addresses.
 
         Non-blocking and listening. An address that is already open keeps its socket; the n-th port 0 of a host is the
-        n-th of every call. Raises ListenError and then leaves everything as it was.
+        n-th of every call. The umask decides who may connect to a unix socket. Raises ListenError, and then leaves
+        everything as it was.
         """
         bound: dict[str, _Listener] = {}
         chosen: dict[str, int] = {}

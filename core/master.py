@@ -11,9 +11,7 @@ import gc
 import logging
 import math
 import os
-import select
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +23,7 @@ from .crew import Crew, Generation, Plan, Slot
 from .errors import ConfigError, HotpathError
 from .listen import VARIABLE as LISTENERS_VARIABLE
 from .listen import Listeners, name_of
+from .notices import Notices
 from .pidfile import PidFile
 from .worker import START_S, WorkerContext, live
 
@@ -94,12 +93,7 @@ class Master:
         if self._old_master_fd >= 0:
             os.set_inheritable(self._old_master_fd, False)
         self._listeners = Listeners.inherited(os.environ)
-        # Every worker, and a new master, writes one line, "PID\n": so short that the pipe keeps it whole.
-        self._ready_fd, self._ready_end = os.pipe()
-        os.set_blocking(self._ready_fd, False)
-        self._wake, self._wake_end = socket.socketpair()
-        self._wake.setblocking(False)
-        self._wake_end.setblocking(False)
+        self._notices = Notices()
         self._act: dict[int, Callable[[], None]] = {
             signal.SIGCHLD: self._reap,
             signal.SIGHUP: self._reload,
@@ -116,69 +110,39 @@ class Master:
             self._current = self._load()
             if self._old_master_fd < 0:
                 self._pid_file.move(self._current.plan.pid_file)
-            with self._signals_noted():
+            with self._notices.signals(self._act):
                 self._serve()
             return self._status
         finally:
-            self._pid_file.remove()
-            self._listeners.close()
-            self._close_queues()
-            os.close(self._ready_end)
+            self._close()
+
+    def _close(self) -> None:
+        self._pid_file.remove()
+        self._listeners.close()
+        self._notices.close()
 
     # The loop: what is missing, what is due, what has happened.
 
     def _serve(self) -> None:
-        poll = select.poll()
-        poll.register(self._wake, select.POLLIN)
-        poll.register(self._ready_fd, select.POLLIN)
         while self._crews:
             for crew in self._crews:
                 for slot in crew.due(self._clock()):
                     self._fork(crew, slot)
-            poll.poll(self._timeout_ms())
+            self._notices.wait(self._timeout_s())
             # Ready lines before deaths: a worker that was ready and then died has been ready.
-            for pid in self._ready_pids():
+            for pid in self._notices.ready_pids():
                 self._is_ready(pid)
-            for number in self._noted():
+            for number in self._notices.signal_numbers():
                 self._act[number]()
             self._expire()
             self._retire()
 
-    @contextmanager
-    def _signals_noted(self) -> Iterator[None]:
-        """Each signal leaves its number in `_wake`: a queue that poll() can watch beside the ready pipe."""
-        signal.set_wakeup_fd(self._wake_end.fileno())
-        before = {number: signal.signal(number, lambda _number, _frame: None) for number in self._act}
-        # Whoever started us may have had them blocked.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._act)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            signal.set_wakeup_fd(-1)
-
-    def _noted(self) -> bytes:
-        try:
-            return self._wake.recv(4096)
-        except BlockingIOError:
-            return b""
-
-    def _ready_pids(self) -> list[int]:
-        try:
-            # All that the pipe can hold: no line is cut.
-            return [int(line) for line in os.read(self._ready_fd, 65536).split()]
-        except BlockingIOError:
-            return []
-
-    def _timeout_ms(self) -> int | None:
+    def _timeout_s(self) -> float | None:
+        """Until the next deadline, restart or give-up."""
         times_s = [crew.next_s() for crew in self._crews]
         times_s.append(self._upgrade.deadline_s if self._upgrade else None)
         next_s = min((time_s for time_s in times_s if time_s is not None), default=math.inf)
-        if next_s == math.inf:
-            return None
-        # Rounded up: woken a fraction early, we would find nothing due and spin.
-        return max(0, math.ceil((next_s - self._clock()) * 1000))
+        return None if next_s == math.inf else next_s - self._clock()
 
     def _expire(self) -> None:
         now_s = self._clock()
@@ -216,7 +180,8 @@ class Master:
         try:
             pid = os.fork()
             if pid == 0:
-                context = WorkerContext(slot.index, slot.name, crew.plan.sockets, crew.plan.drain_s, self._ready_end)
+                context = WorkerContext(index=slot.index, name=slot.name, sockets=crew.plan.sockets,
+                                        drain_s=crew.plan.drain_s, ready_fd=self._notices.ready_end)
                 live(context, slot.run, shed=lambda: self._shed(crew), master_pid=self._pid, identity=crew.identity)
         except OSError as error:
             pid = 0
@@ -229,18 +194,12 @@ class Master:
 
     def _shed(self, crew: Crew) -> None:
         """In the child: let go of what is the master's."""
-        signal.set_wakeup_fd(-1)
-        self._close_queues()
+        self._notices.leave()
+        if self._old_master_fd >= 0:
+            os.close(self._old_master_fd)
         # An address of another generation, kept open here, would take connections that nobody accepts.
         self._listeners.disown_files()
         self._listeners.retain(crew.plan.sockets)
-
-    def _close_queues(self) -> None:
-        self._wake.close()
-        self._wake_end.close()
-        os.close(self._ready_fd)
-        if self._old_master_fd >= 0:
-            os.close(self._old_master_fd)
 
     def _is_ready(self, pid: int) -> None:
         if self._upgrade and pid == self._upgrade.pid:
@@ -386,12 +345,15 @@ class Master:
         if self._current is None or self._rising or self._upgrade or not self._announced:
             log.error("upgrade refused: a start, a stop, a reload or an upgrade is under way")
             return
+        if self._pid == 1:
+            log.error("upgrade refused: the end of process 1 ends its container")
+            return
         handover, fds = self._listeners.handover()
-        environment = {**os.environ, LISTENERS_VARIABLE: handover, READY_VARIABLE: str(self._ready_end)}
+        environment = {**os.environ, LISTENERS_VARIABLE: handover, READY_VARIABLE: str(self._notices.ready_end)}
         try:
             # Everything is close-on-exec here; a descriptor duplicated onto itself is not (POSIX 2024, glibc 2.29).
             pid = os.posix_spawn(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment, setsigmask=(),
-                                 file_actions=[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in (*fds, self._ready_end)])
+                                 file_actions=[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in (*fds, self._notices.ready_end)])
         except OSError as error:
             log.error("upgrade failed cause=%s", error.strerror)
             return

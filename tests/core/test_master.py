@@ -11,6 +11,7 @@ import pytest
 from hotpath.core.crew import PAUSE_MIN_S
 from hotpath.core.listen import VARIABLE
 from hotpath.core.master import READY_VARIABLE, Master
+from hotpath.core.worker import DRAIN_SIGNALS
 from tests.core.service import Config, Service
 from tests.core.serving import COMMAND, Client, ask, services, under_load
 from tests.waiting import is_alive, wait_for
@@ -127,28 +128,52 @@ def test_a_signal_that_comes_before_the_handlers_is_not_lost(serve, tmp_path):
     assert service.process.wait() == 0
 
 
-def test_a_fork_that_fails_is_tried_again(monkeypatch, tmp_path):
-    forks = iter([OSError(errno.EAGAIN, "resource temporarily unavailable")])
-    real_fork = os.fork
-
-    def fork() -> int:
-        for error in forks:
-            raise error
-        return real_fork()
-
+@pytest.fixture
+def master(tmp_path):
+    """A master in this process, whose one worker ends with status 3."""
     path = tmp_path / "config.json"
     Config(workers=1, crash=[0]).save(path)
-    monkeypatch.setattr(os, "fork", fork)
     master = Master(Service(path))
+    yield master
+    master._close()
+
+
+def test_a_fork_that_fails_is_tried_again(master, monkeypatch):
+    def fork() -> int:
+        raise OSError(errno.EAGAIN, "resource temporarily unavailable")
+
     crew = master._load()
-    try:
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fork", fork)
         master._fork(crew, crew.slots[0])
-        assert crew.slots[0].pid == 0
-        assert crew.slots[0].pause_s == PAUSE_MIN_S
-        master._fork(crew, crew.slots[0])
-        assert os.waitstatus_to_exitcode(os.waitpid(crew.slots[0].pid, 0)[1]) == 3
-    finally:
-        master._listeners.close()
+    assert crew.slots[0].pid == 0
+    assert crew.slots[0].pause_s == PAUSE_MIN_S
+    master._fork(crew, crew.slots[0])
+    assert os.waitstatus_to_exitcode(os.waitpid(crew.slots[0].pid, 0)[1]) == 3
+
+
+def test_no_signal_of_the_master_reaches_a_child_that_has_no_handlers_yet(master, monkeypatch):
+    blocked = []
+
+    def fork() -> int:
+        blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        return real_fork()
+
+    real_fork = os.fork
+    monkeypatch.setattr(os, "fork", fork)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    crew = master._load()
+    master._fork(crew, crew.slots[0])
+    os.waitpid(crew.slots[0].pid, 0)
+    assert blocked[0] >= {*DRAIN_SIGNALS, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2}
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def test_process_one_does_not_hand_over(master, caplog):
+    master._current = master._load()
+    master._announced, master._pid = True, 1
+    master._start_upgrade()
+    assert caplog.messages == ["upgrade refused: the end of process 1 ends its container"]
 
 
 # Reload.

@@ -79,3 +79,12 @@ def test_only_root_may_become_somebody_else(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     with pytest.raises(ConfigError, match="user: only root can start workers as 'root'"):
         Identity.of("root")
+
+
+def test_root_gives_up_its_groups_first_and_itself_last(monkeypatch):
+    calls: list[tuple[str, object]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for name in ("setgroups", "setgid", "setuid"):
+        monkeypatch.setattr(os, name, lambda value, name=name: calls.append((name, value)))
+    Identity(1001, 1002, (1002, 1003)).assume()
+    assert calls == [("setgroups", (1002, 1003)), ("setgid", 1002), ("setuid", 1001)]

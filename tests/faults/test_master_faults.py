@@ -144,14 +144,17 @@ def upgrade(service) -> int:
 
 
 def test_a_new_master_killed_during_an_upgrade_leaves_the_old_one(serve, tmp_path):
-    service = serve(workers=1)
+    pid_file = tmp_path / "pid"
+    service = serve(workers=1, pid_file=str(pid_file))
     port = service.ready()
     gate = gate_at(tmp_path / "gate")
     service.configure(gate=gate)
     pid = upgrade(service)
     waiting = int(service.expect(r"^waiting worker-0 (\d+)$")[1])
+    pid_file.write_text(f"{pid}\n")     # as if it died between this and its ready line
     os.kill(pid, signal.SIGKILL)
     service.expect(f"^upgrade failed pid={pid} cause=SIGKILL$")
+    wait_for(lambda: pid_file.read_text() == f"{service.process.pid}\n", "the pid file to name the old master again")
     with open(gate, "w"):
         pass
     wait_for(lambda: not is_alive(waiting), "the new master's worker to end")
