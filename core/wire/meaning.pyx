@@ -45,8 +45,8 @@ cdef extern from "words.h" nogil:
 
 
 cdef enum:
-    # h11 bounds Content-Length so. STRICT needs no bound: leading zeros are skipped and 2**63-1 ends the rest.
-    MAX_LENGTH_DIGITS_H11 = 20
+    # As h11: 2**63-1 has 19, and nobody needs many leading zeros.
+    MAX_LENGTH_DIGITS = 20
 
 cdef enum:
     MAX_TENTH = 922337203685477580      # (2**63-1) / 10
@@ -183,7 +183,7 @@ cdef bint same_length_again(Head* head, const uint8_t* data, const Field* field)
         start = p
         p = scan_class(p, end, DIGIT)
         length = decimal(start, <size_t> (p - start))
-        if length < 0 or p - start > MAX_LENGTH_DIGITS_H11 or p - start != first_end - (data + first.value_at):
+        if length < 0 or p - start != first_end - (data + first.value_at):
             return False
         if head.content_length >= 0 and length != head.content_length:
             return False
@@ -201,11 +201,11 @@ cdef bint is_fold_or_blank(uint8_t byte) noexcept nogil:
     return is_blank(byte) or byte == c"\r" or byte == c"\n"
 
 
-# -1: not 1*DIGIT, or beyond 2**63-1.
+# -1: not 1*DIGIT, too many of them, or beyond 2**63-1.
 cdef int64_t decimal(const uint8_t* p, size_t size) noexcept nogil:
     cdef uint64_t number = 0
     cdef const uint8_t* end = p + size
-    if size == 0:
+    if size == 0 or size > MAX_LENGTH_DIGITS:
         return -1
     while p < end:
         if not is_a(p[0], DIGIT) or number > MAX_TENTH:
