@@ -20,7 +20,7 @@ cdef extern from "scan.h" nogil:
     const uint8_t* scan_class(const uint8_t* p, const uint8_t* end, int class_bits)
     const uint8_t* skip_blanks(const uint8_t* p, const uint8_t* end)
     const uint8_t* trim_blanks(const uint8_t* start, const uint8_t* end)
-    const uint8_t* scan_name(const uint8_t* p, const uint8_t* end)
+    const uint8_t* scan_name(const uint8_t* p, const uint8_t* end, bint* is_common)
     const uint8_t* scan_value(const uint8_t* p, const uint8_t* end)
     const uint8_t* scan_free_value(const uint8_t* p, const uint8_t* end)
     const uint8_t* scan_plain(const uint8_t* p, const uint8_t* end)
@@ -369,6 +369,7 @@ cdef const uint8_t* parse_fields(Input* bytes_, const uint8_t* p, Head* head) no
     cdef const uint8_t* name_end
     cdef Field* field
     cdef uint32_t n = 0
+    cdef bint is_common
     while True:
         if p == end:
             return NULL
@@ -378,7 +379,7 @@ cdef const uint8_t* parse_fields(Input* bytes_, const uint8_t* p, Head* head) no
             return fail(head, 431, b"too many fields")
         field = &head.fields[n]
         start = p
-        p = name_end = scan_name(p, end)
+        p = name_end = scan_name(p, end, &is_common)
         if p == end:
             return NULL
         if p[0] != c":":
@@ -391,7 +392,9 @@ cdef const uint8_t* parse_fields(Input* bytes_, const uint8_t* p, Head* head) no
             return fail(head, 431, b"field name too long")
         field.name_at = <uint32_t> (start - bytes_.data)
         field.name_size = <uint16_t> (name_end - start)
-        field.flags = FIELD_UNDERSCORE if memchr(start, c"_", field.name_size) != NULL else 0
+        field.flags = 0
+        if not is_common and memchr(start, c"_", field.name_size) != NULL:
+            field.flags = FIELD_UNDERSCORE
         n += 1
         head.n_fields = <uint16_t> n
         remember(bytes_, known_name(start, field.name_size), field, head)
@@ -430,12 +433,8 @@ cdef const uint8_t* name_without_colon(Input* bytes_, const uint8_t* start, cons
 cdef const uint8_t* parse_value(Input* bytes_, const uint8_t* p, const uint8_t* end, Field* field, Head* head) noexcept nogil:
     cdef const uint8_t* start = skip_blanks(p, end)
     p = scan_value(start, end)
-    if end - p < 2:
-        return NULL if p == end or p[0] == c"\r" else end_of_line(bytes_, p, end, head)
     field.value_at = <uint32_t> (start - bytes_.data)
     field.value_size = <uint32_t> (trim_blanks(start, p) - start)
-    if p[0] == c"\r" and p[1] == c"\n":
-        return p + 2
     return end_of_line(bytes_, p, end, head)
 
 

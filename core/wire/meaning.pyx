@@ -260,8 +260,8 @@ cdef void judge_connection(Head* head, const uint8_t* data, uint32_t repeated) n
                     break
     if head.connection & CONNECTION_CLOSE:
         head.keep_alive = False
-    elif head.major > 1 or head.minor >= 1:
-        head.keep_alive = head.major > 0
+    elif is_1_1(head):
+        head.keep_alive = True
     else:
         head.keep_alive = head.major == 1 and head.connection & CONNECTION_KEEP_ALIVE != 0
     if head.connection & CONNECTION_UPGRADE and head.first[NAME_UPGRADE] and not repeated & 1u << NAME_UPGRADE:
@@ -301,8 +301,13 @@ cdef void judge_expect(Head* head, const uint8_t* data) noexcept nogil:
         while next_item(&p, end, &start, &n):
             if not is_word(start, n, b"100-continue"):
                 head.expects_other = True
-            elif head.major > 1 or head.minor >= 1:
+            elif is_1_1(head):
                 head.expects_continue = True
+
+
+# Or later, which only the rules of H11 let in.
+cdef bint is_1_1(const Head* head) noexcept nogil:
+    return head.major > 1 or (head.major == 1 and head.minor >= 1)
 
 
 # The next non-empty item of a comma-separated list (RFC 9110 section 5.6.1). False: there is none.

@@ -10,12 +10,10 @@ static inline uint8_t lower(uint8_t byte) {
 
 /* Is [p, p + size) `word`, whatever the case? `word` is in small letters. */
 static inline int is_word(const uint8_t *p, size_t size, const char *word) {
-    if (size != strlen(word))
-        return 0;
-    for (size_t i = 0; i < size; i++)
-        if (lower(p[i]) != (uint8_t)word[i])
-            return 0;
-    return 1;
+    size_t i = 0;
+    while (i < size && word[i] && lower(p[i]) == (uint8_t)word[i])
+        i++;
+    return i == size && !word[i];
 }
 
 static inline int equal_words(const uint8_t *a, const uint8_t *b, size_t size) {

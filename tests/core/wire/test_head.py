@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotpath.core.wire.probe import Broken, RequestHead, ResponseHead, parse_request, parse_response
+from hotpath.core.wire.probe import Broken, RequestHead, ResponseHead, parse_request, parse_response, reason_phrase
 from tests.core.wire.cases import OK, REQUESTS, RESPONSES, Case, places
 from tests.core.wire.page import page
 
@@ -253,3 +253,12 @@ def test_any_bytes_give_an_answer(data: bytes):
         for strict in (True, False):
             head = parse(data, strict=strict)
             assert head is None or isinstance(head, Broken) or head.consumed <= len(data)
+
+
+@pytest.mark.parametrize(("status", "reason"), [
+    (100, "Continue"), (200, "OK"), (404, "Not Found"), (431, "Request Header Fields Too Large"),
+    (505, "HTTP Version Not Supported"),
+    (299, ""), (600, ""), (0, ""), (-1, ""), (99999, ""),
+])
+def test_reason_phrases(status, reason):
+    assert reason_phrase(status) == reason

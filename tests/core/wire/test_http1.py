@@ -1,7 +1,7 @@
 """The probes that benchmarks call."""
 import pytest
 
-from hotpath.core.wire import http1, probe
+from hotpath.core.wire import http1
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -29,12 +29,3 @@ def test_the_probes_take_any_buffer_and_nothing_else():
         http1.scan_request("GET / HTTP/1.1\r\n\r\n")
     with pytest.raises(BufferError):
         http1.scan_request(memoryview(REQUEST)[::2])
-
-
-@pytest.mark.parametrize(("status", "reason"), [
-    (100, "Continue"), (200, "OK"), (404, "Not Found"), (431, "Request Header Fields Too Large"),
-    (505, "HTTP Version Not Supported"),
-    (299, ""), (600, ""), (0, ""), (-1, ""), (99999, ""),
-])
-def test_reason_phrases(status, reason):
-    assert probe.reason_phrase(status) == reason
