@@ -54,7 +54,8 @@ class Spread:
 
     def __str__(self) -> str:
         """`middle (low-high)`, as the tables show it."""
-        return f"{self.middle:.2f} ({self.low:.2f}-{self.high:.2f})"
+        digits = 2 if self.low >= 0.1 else 3
+        return f"{self.middle:.{digits}f} ({self.low:.{digits}f}-{self.high:.{digits}f})"
 
 
 def ratios(ours: Sequence[Sample], theirs: Sequence[Sample], figure: Callable[[Sample], float]) -> Spread:

@@ -26,6 +26,7 @@ def test_the_middle_is_the_median():
 
 def test_a_spread_reads_middle_then_bounds():
     assert str(Spread.of([1.0, 3.0, 2.0])) == "2.00 (1.00-3.00)"
+    assert str(Spread.of([0.0302, 0.0344, 0.0318])) == "0.032 (0.030-0.034)"
 
 
 def test_contenders_take_turns():
