@@ -25,7 +25,7 @@ from .yamltext import MAX_BYTES, Entries, Items, Leaf, Node, PathTo, Plain, dott
 
 __all__ = [
     "OFF", "ONE_OR_MANY", "Address", "ConfigError", "Duration", "Network", "Problem", "Rate", "Scalar", "Section",
-    "Size", "dump", "load", "loads", "shown", "spelled",
+    "Size", "blame", "dump", "load", "loads", "shown", "spelled",
 ]
 
 # Marks for annotations. One item may stand where a list is asked for: `Annotated[tuple[T, ...], ONE_OR_MANY]`.
@@ -87,6 +87,20 @@ def load(path: str | Path, model: type[T]) -> T:
     except UnicodeDecodeError as error:
         raise ConfigError(file, data.count(b"\n", 0, error.start) + 1, "", "not UTF-8 text") from None
     return loads(text, model, file=file)
+
+
+def blame(path: str | Path, model: type[Section], at: PathTo, message: str) -> ConfigError:
+    """The error of a value that was well formed and still cannot be used: a port that is taken, a log that cannot be opened.
+
+    `at` is the model's path to it. The file is read again to find the line; what was given by a flag has none.
+    """
+    building = _Building(str(path))
+    try:
+        building.value(parse(Path(path).read_text("utf-8-sig"), str(path)), _type_of(model), ())
+    except (OSError, ConfigError):
+        return ConfigError(str(path), 0, dotted(at), message)
+    place = building.place_of(at)
+    return ConfigError(str(path), place.line, dotted(place.path), message)
 
 
 def loads(text: str, model: type[T], *, file: str = "<text>") -> T:

@@ -86,3 +86,36 @@ cdef extern from "<sys/prctl.h>" nogil:
     enum:
         PR_SET_PDEATHSIG
     int prctl(int option, unsigned long value)
+
+cdef extern from "<netinet/in.h>" nogil:
+    struct in_addr:
+        pass
+    struct in6_addr:
+        pass
+    struct sockaddr_in:
+        sa_family_t sin_family
+        unsigned short sin_port
+        in_addr sin_addr
+    struct sockaddr_in6:
+        sa_family_t sin6_family
+        unsigned short sin6_port
+        in6_addr sin6_addr
+        uint32_t sin6_scope_id
+
+cdef extern from "<sys/un.h>" nogil:
+    struct sockaddr_un:
+        sa_family_t sun_family
+        char sun_path[108]
+
+cdef extern from "<arpa/inet.h>" nogil:
+    unsigned short htons(unsigned short port)
+    const char* inet_ntop(int family, const void* address, char* text, socklen_t size)
+    int inet_pton(int family, const char* text, void* address)
+
+cdef extern from "<time.h>" nogil:
+    ctypedef long time_t
+    struct tm:
+        pass
+    tm* gmtime_r(const time_t* time, tm* parts)
+    tm* localtime_r(const time_t* time, tm* parts)
+    size_t strftime(char* text, size_t size, const char* format, const tm* parts)

@@ -1,0 +1,137 @@
+"""Answers of our own: problems (RFC 9457), canned responses, redirects."""
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.string cimport memcmp, memcpy, strlen
+
+from hotpath.core.net.linux cimport gmtime_r, strftime, time_t, tm
+from hotpath.core.wire.http1 cimport METHOD_HEAD, Head, reason_phrase
+from hotpath.proxy.exchange cimport exchange_t, relay_t
+from hotpath.proxy.forward cimport put, put_int, put_str, put_text, write_end, writer_t
+from hotpath.proxy.plan cimport text_t
+from hotpath.proxy.route cimport match_t
+
+cdef enum:
+    DATE_BYTES = 29
+
+
+cdef void put_date(relay_t* relay, writer_t* writer) noexcept nogil:
+    """IMF-fixdate, made once a second. The C library's names: the locale of a server is "C"."""
+    cdef char text[40]
+    cdef tm parts
+    cdef time_t now = relay.loop.unix_us // 1000000
+    if now != relay.date_s:
+        gmtime_r(&now, &parts)
+        strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &parts)
+        memcpy(relay.date, text, DATE_BYTES)
+        relay.date_s = now
+    put(writer, b"Date: ", 6)
+    put(writer, relay.date, DATE_BYTES)
+    put(writer, b"\r\n", 2)
+
+cdef void write_start(exchange_t* exchange, int status, writer_t* writer) noexcept nogil:
+    put(writer, b"HTTP/1.1 ", 9)
+    put_int(writer, status)
+    put(writer, b" ", 1)
+    put_str(writer, reason_phrase(status))
+    put(writer, b"\r\n", 2)
+    put_date(exchange.relay, writer)
+    if exchange.route != NULL:
+        put_text(writer, &exchange.route.response_edits.lines)
+
+cdef void write_length(int64_t size, writer_t* writer) noexcept nogil:
+    put(writer, b"Content-Length: ", 16)
+    put_int(writer, size)
+    put(writer, b"\r\n", 2)
+
+cdef bint allow_holds(const match_t* refused, uint32_t n, const uint8_t* token, size_t size) noexcept nogil:
+    """Whether one of the first `n` lists names the method already."""
+    cdef uint32_t i, at, stop
+    cdef const text_t* allow
+    for i in range(n):
+        allow = &refused.refused[i].allow
+        at = 0
+        while at < allow.size:
+            stop = at
+            while stop < allow.size and allow.data[stop] != c",":
+                stop += 1
+            if stop - at == size and memcmp(allow.data + at, token, size) == 0:
+                return True
+            at = stop + 2
+    return False
+
+cdef void write_allow(const match_t* refused, writer_t* writer) noexcept nogil:
+    """The methods of all routes that the request would else have reached, each once."""
+    cdef uint32_t i, at, stop
+    cdef const text_t* allow
+    cdef bint first = True
+    put(writer, b"Allow: ", 7)
+    if refused.n_refused == 0:
+        put_str(writer, b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")
+    for i in range(refused.n_refused):
+        allow = &refused.refused[i].allow
+        at = 0
+        while at < allow.size:
+            stop = at
+            while stop < allow.size and allow.data[stop] != c",":
+                stop += 1
+            if not allow_holds(refused, i, allow.data + at, stop - at):
+                put(writer, b", ", 0 if first else 2)
+                put(writer, allow.data + at, stop - at)
+                first = False
+            at = stop + 2
+    put(writer, b"\r\n", 2)
+
+cdef void write_problem(exchange_t* exchange, int status, const char* detail, const match_t* refused, int64_t retry_after_us,
+                        writer_t* writer) noexcept nogil:
+    cdef const char* title = reason_phrase(status)
+    cdef int64_t size = 58 + strlen(title) + strlen(detail)     # the literals below, and three digits
+    write_start(exchange, status, writer)
+    if refused != NULL:
+        write_allow(refused, writer)
+    if retry_after_us > 0:
+        put(writer, b"Retry-After: ", 13)
+        put_int(writer, max(1, (retry_after_us + 999999) // 1000000))
+        put(writer, b"\r\n", 2)
+    put(writer, b"Content-Type: application/problem+json\r\n", 40)
+    write_length(size, writer)
+    write_end(exchange, writer)
+    if exchange.method_id == METHOD_HEAD:
+        return
+    put(writer, b'{"type":"about:blank","title":"', 31)
+    put_str(writer, title)
+    put(writer, b'","status":', 11)
+    put_int(writer, status)
+    put(writer, b',"detail":"', 11)
+    put_str(writer, detail)
+    put(writer, b'"}', 2)
+    exchange.body_sent += size
+
+cdef void write_respond_head(exchange_t* exchange, writer_t* writer) noexcept nogil:
+    cdef int status = exchange.route.status
+    write_start(exchange, status, writer)
+    put_text(writer, &exchange.route.answer_lines)
+    if status != 204 and status != 304:
+        write_length(exchange.route.answer_body.size, writer)
+    write_end(exchange, writer)
+
+cdef void write_redirect(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
+                         writer_t* writer) noexcept nogil:
+    """Location is route.answer_body with {path} put in; the query goes along unless the target has one of its own."""
+    cdef const text_t* to = &exchange.route.answer_body
+    cdef uint32_t at = 0
+    cdef bint has_query = False
+    write_start(exchange, exchange.route.status, writer)
+    put(writer, b"Location: ", 10)
+    while at < to.size:
+        if to.size - at >= 6 and memcmp(to.data + at, b"{path}", 6) == 0:
+            put(writer, path, path_size)
+            at += 6
+        else:
+            has_query = has_query or to.data[at] == c"?"
+            put(writer, to.data + at, 1)
+            at += 1
+    if head.has_query and not has_query:
+        put(writer, b"?", 1)
+        put(writer, data + head.query.at, head.query.size)
+    put(writer, b"\r\n", 2)
+    write_length(0, writer)
+    write_end(exchange, writer)

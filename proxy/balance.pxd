@@ -1,0 +1,14 @@
+"""Balancing: which server takes this request?"""
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from hotpath.core.wire.http1 cimport Head
+from hotpath.proxy.exchange cimport exchange_t, relay_t
+from hotpath.proxy.plan cimport server_t
+
+# A server in service that has not failed this request; NULL: none. Its in-flight gauge counts the request from now on.
+cdef server_t* server_lease(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path,
+                            uint32_t path_size) noexcept nogil
+cdef void server_release(exchange_t* exchange) noexcept nogil                   # of exchange.server; once
+cdef void server_failed(server_t* server, int64_t now_us) noexcept nogil        # refused, reset, silent: not the client's doing
+cdef void server_answered(server_t* server) noexcept nogil
+cdef bint server_is_ejected(const server_t* server, int64_t now_us) noexcept nogil

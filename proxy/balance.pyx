@@ -1,0 +1,192 @@
+"""Balancing: which server takes this request?
+
+Every way of choosing looks only at servers in service: not ejected, not full, not tried for this request already. Backups count
+when nobody else is left. Health and load live in shared memory: what one worker saw, all know.
+"""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from hotpath.core.data.murmur cimport murmur3_x64_64
+from hotpath.core.data.ring cimport Snapshot
+from hotpath.core.wire.http1 cimport Head
+from hotpath.proxy.exchange cimport exchange_t, relay_t
+from hotpath.proxy.key cimport key_find
+from hotpath.proxy.plan cimport (
+    BALANCE_IP_HASH, BALANCE_LEAST_CONN, BALANCE_P2C, BALANCE_RING, BALANCE_ROUND_ROBIN, server_t, upstream_t)
+
+cdef extern from *:
+    """
+    static inline int64_t word_load(const int64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
+    static inline void word_store(int64_t *word, int64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
+    static inline int64_t word_add(int64_t *word, int64_t n) { return __atomic_add_fetch(word, n, __ATOMIC_RELAXED); }
+    static inline int word_swap(int64_t *word, int64_t expected, int64_t desired) {
+        return __atomic_compare_exchange_n(word, &expected, desired, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    }
+    """
+    int64_t word_load(const int64_t* word) noexcept nogil
+    void word_store(int64_t* word, int64_t value) noexcept nogil
+    int64_t word_add(int64_t* word, int64_t n) noexcept nogil
+    bint word_swap(int64_t* word, int64_t expected, int64_t desired) noexcept nogil
+
+
+cdef int64_t load_of(const server_t* server, uint32_t n_workers) noexcept nogil:
+    """Requests under way on it, over all workers."""
+    cdef int64_t total = 0
+    cdef uint32_t worker
+    for worker in range(n_workers):
+        total += word_load(server.in_flight + worker * server.in_flight_stride)
+    return total
+
+cdef bint server_is_ejected(const server_t* server, int64_t now_us) noexcept nogil:
+    return word_load(&server.health.ejected_until_us) > now_us
+
+cdef bint in_service(const exchange_t* exchange, const server_t* server) noexcept nogil:
+    if exchange.tried and exchange.tried >> (server.position & 63) & 1:
+        return False
+    if server_is_ejected(server, exchange.relay.loop.now_us):
+        return False
+    return server.max_connections == 0 or load_of(server, exchange.relay.n_workers) < server.max_connections
+
+
+cdef server_t* by_turn(const exchange_t* exchange, upstream_t* upstream, bint backup) noexcept nogil:
+    """Smooth weighted round robin: spreads a heavy server's turns instead of bunching them (nginx's method)."""
+    cdef server_t* best = NULL
+    cdef server_t* server
+    cdef int32_t total = 0
+    cdef uint32_t i
+    for i in range(upstream.n_servers):
+        server = &upstream.servers[i]
+        if server.backup != backup or not in_service(exchange, server):
+            continue
+        total += server.weight
+        server.current += server.weight
+        if best == NULL or server.current > best.current:
+            best = server
+    if best != NULL:
+        best.current -= total
+    return best
+
+cdef bint is_freer(const server_t* a, const server_t* b, uint32_t n_workers) noexcept nogil:
+    """By load per weight, counting the request to come."""
+    return (load_of(a, n_workers) + 1) * b.weight < (load_of(b, n_workers) + 1) * a.weight
+
+cdef server_t* by_load(const exchange_t* exchange, upstream_t* upstream, bint backup) noexcept nogil:
+    """Least connections; equals take turns."""
+    cdef server_t* best = by_turn(exchange, upstream, backup)
+    cdef server_t* server
+    cdef uint32_t i
+    if best == NULL:
+        return NULL
+    for i in range(upstream.n_servers):
+        server = &upstream.servers[i]
+        if server.backup == backup and server != best and is_freer(server, best, exchange.relay.n_workers) \
+                and in_service(exchange, server):
+            best = server
+    return best
+
+cdef uint32_t roll(relay_t* relay, uint32_t n) noexcept nogil:
+    """0 … n-1 (xorshift64*, Vigna 2016)."""
+    relay.dice ^= relay.dice >> 12
+    relay.dice ^= relay.dice << 25
+    relay.dice ^= relay.dice >> 27
+    return <uint32_t>((relay.dice * <uint64_t>0x2545F4914F6CDD1D) >> 32) % n
+
+cdef server_t* nth_in_service(const exchange_t* exchange, upstream_t* upstream, bint backup, uint32_t n) noexcept nogil:
+    cdef uint32_t i
+    for i in range(upstream.n_servers):
+        if upstream.servers[i].backup == backup and in_service(exchange, &upstream.servers[i]):
+            if n == 0:
+                return &upstream.servers[i]
+            n -= 1
+    return NULL
+
+cdef server_t* by_two_choices(const exchange_t* exchange, upstream_t* upstream, bint backup) noexcept nogil:
+    """Two at random, the freer one: nearly as even as least connections, and workers do not herd (Mitzenmacher 2001)."""
+    cdef uint32_t i, n = 0, first, second
+    cdef server_t* a
+    cdef server_t* b
+    for i in range(upstream.n_servers):
+        n += upstream.servers[i].backup == backup and in_service(exchange, &upstream.servers[i])
+    if n == 0:
+        return NULL
+    first = roll(exchange.relay, n)
+    a = nth_in_service(exchange, upstream, backup, first)
+    if n == 1 or a == NULL:
+        return a
+    second = roll(exchange.relay, n - 1)
+    b = nth_in_service(exchange, upstream, backup, second + (second >= first))
+    return b if b != NULL and is_freer(b, a, exchange.relay.n_workers) else a
+
+cdef server_t* by_key(const exchange_t* exchange, upstream_t* upstream, const uint8_t* key, uint32_t size) noexcept nogil:
+    """The owner on the ring; if it is out of service, the next one on the circle, so that others keep their keys."""
+    cdef Snapshot* ring = upstream.ring
+    cdef uint64_t place = murmur3_x64_64(key, size, 0)
+    cdef uint32_t i = ring.buckets[place >> ring.shift], steps
+    cdef server_t* server
+    while i < ring.n_points and ring.points[i] < place:
+        i += 1
+    for steps in range(ring.n_points):
+        if i >= ring.n_points:
+            i = 0
+        server = &upstream.servers[upstream.ring_servers[ring.owners[i]]]
+        if in_service(exchange, server):
+            return server
+        i += 1
+    return NULL
+
+cdef server_t* choose(exchange_t* exchange, upstream_t* upstream, const uint8_t* data, const Head* head, const uint8_t* path,
+                      uint32_t path_size) noexcept nogil:
+    cdef server_t* server = NULL
+    cdef const uint8_t* key = exchange.client_ip
+    cdef uint32_t size = exchange.client_ip_size
+    if upstream.balance == BALANCE_IP_HASH or (upstream.balance == BALANCE_RING and key_find(
+            &upstream.key, exchange, data, head, path, path_size, &key, &size)):
+        server = by_key(exchange, upstream, key, size)
+    elif upstream.balance == BALANCE_LEAST_CONN:
+        server = by_load(exchange, upstream, False)
+    elif upstream.balance == BALANCE_P2C:
+        server = by_two_choices(exchange, upstream, False)
+    else:
+        server = by_turn(exchange, upstream, False)
+    return server if server != NULL else by_turn(exchange, upstream, True)
+
+cdef server_t* server_lease(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path,
+                            uint32_t path_size) noexcept nogil:
+    cdef upstream_t* upstream = exchange.route.upstream
+    cdef server_t* server
+    cdef int64_t until_us
+    cdef uint64_t tried = exchange.tried
+    while True:
+        server = choose(exchange, upstream, data, head, path, path_size)
+        if server == NULL:
+            break
+        until_us = word_load(&server.health.ejected_until_us)
+        # Its time outside is over: whoever moves the date on is the one probe; the others look elsewhere meanwhile.
+        if until_us == 0 or word_swap(&server.health.ejected_until_us, until_us,
+                                      exchange.relay.loop.now_us + upstream.passive_eject_us):
+            break
+        exchange.tried |= <uint64_t>1 << (server.position & 63)
+    exchange.tried = tried
+    if server != NULL:
+        word_add(server.in_flight + exchange.relay.worker * server.in_flight_stride, 1)
+        exchange.counted_server = True
+    return server
+
+cdef void server_release(exchange_t* exchange) noexcept nogil:
+    word_add(exchange.server.in_flight + exchange.relay.worker * exchange.server.in_flight_stride, -1)
+    exchange.counted_server = False
+
+cdef void server_failed(server_t* server, int64_t now_us) noexcept nogil:
+    cdef upstream_t* upstream = server.upstream
+    if upstream.passive_failures == 0:
+        return
+    if now_us - word_load(&server.health.window_us) > upstream.passive_window_us:
+        word_store(&server.health.window_us, now_us)
+        word_store(&server.health.failures, 0)
+    # A failed probe ejects at once.
+    if word_add(&server.health.failures, 1) >= upstream.passive_failures or word_load(&server.health.ejected_until_us):
+        word_store(&server.health.ejected_until_us, now_us + upstream.passive_eject_us)
+
+cdef void server_answered(server_t* server) noexcept nogil:
+    if word_load(&server.health.ejected_until_us):
+        word_store(&server.health.ejected_until_us, 0)
+        word_store(&server.health.failures, 0)

@@ -1,0 +1,173 @@
+"""The structs of the relay: a client's connection, a connection to a server, a request between them, a worker."""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from hotpath.core.net.buffer cimport Buffer
+from hotpath.core.net.epoll cimport Deadline, Deferred, Source, loop_t
+from hotpath.core.net.stream cimport stream_t
+from hotpath.core.wire.http1 cimport Body, Head, Span
+from hotpath.proxy.plan cimport limit_t, plan_t, route_t, server_t
+from hotpath.proxy.route cimport table_t
+
+cdef struct relay_t             # below
+cdef struct exchange_t          # below
+
+cdef enum Last:
+    LAST_NOT = 0
+    LAST_THEIRS                 # it asked for Connection: close (or is HTTP/1.0): nothing more will come
+    LAST_OURS                   # an error, draining, a limit: more may be on its way already
+
+cdef struct client_t:
+    stream_t stream             # first: an event's Source is its client
+    client_t* next              # of this worker, in no order; or the free list
+    client_t* previous
+    relay_t* relay              # borrowed
+    exchange_t* exchange        # owned; NULL: between two requests
+    Buffer* input               # owned: received, not consumed. A request's head stays in it until the request is over
+    int64_t began_us            # when the first byte of this request's head was read
+    uint32_t seen               # bytes of the head that parse_request has already called incomplete
+    uint32_t n_requests
+    uint8_t lingering           # the last byte is sent or queued; what still comes is discarded
+    uint8_t last                # Last: no further request is read
+    uint8_t proceeding          # client_proceed is on the stack
+    uint8_t peer_is_trusted     # the peer is one of trusted_proxies
+    uint8_t tunnel
+    uint8_t ip_size
+    uint8_t ip[46]              # the peer's address as text; "unix:" for a unix socket
+    uint8_t address[16]         # the peer's, IPv4 as ::ffff:a.b.c.d; a unix socket: all ones
+    uint8_t counted             # the gauges count it
+
+cdef struct peer_t:
+    stream_t stream             # first
+    peer_t* next                # idle: the one that rests longer; or the free list
+    peer_t* previous            # idle: the one that rests shorter
+    relay_t* relay              # borrowed
+    server_t* server            # borrowed from the Plan
+    exchange_t* exchange        # borrowed; NULL: idle
+    Buffer* kept                # owned: the beginning of a head or of a chunk's size line
+    int64_t idle_since_ms
+    uint32_t n_requests
+    uint8_t reused              # this request did not open it
+
+# HEAD and ROUTE pass within one callback, before there is an exchange to hold a state.
+cdef enum State:
+    STATE_ROUTE = 0             # being matched, limited and addressed
+    STATE_CONNECT               # the connection is being made; the request waits in its stream
+    STATE_SEND                  # the request's body is under way
+    STATE_WAIT                  # the request is sent; no byte of the response yet
+    STATE_BODY                  # the response's head is sent; its body is under way
+    STATE_TUNNEL                # 101: bytes both ways
+    STATE_ANSWER                # our own answer
+    STATE_DONE
+    N_STATES
+
+cdef struct exchange_t:
+    exchange_t* next            # the free list
+    relay_t* relay              # borrowed
+    client_t* client            # borrowed: the owner
+    peer_t* peer                # borrowed while under way; NULL: none
+    route_t* route              # borrowed; NULL: none matched
+    server_t* server            # borrowed: the last one tried
+    Deadline deadline           # timeouts.request: the whole exchange
+    int64_t began_us            # first byte of the head
+    int64_t forwarded_us        # the request went to the present server
+    int64_t answered_us         # its response's head was whole
+    int64_t bytes_sent          # to the client: head and body
+    int64_t bytes_received      # from the client: head and body
+    int64_t body_received       # payload of the request, for its limit
+    int64_t body_sent           # to the client: body alone, for the log
+    uint64_t tried              # bit per position of a server that failed this request
+    Body request_body
+    Body response_body
+    uint32_t head_size          # of the request, in client.input from offset 0
+    # Spans of client.input.data, for logs and answers.
+    Span method
+    Span target
+    Span host
+    Span referer
+    Span user_agent
+    uint16_t status             # sent, or 0
+    uint16_t upstream_status    # 0: none came
+    uint8_t state               # State
+    uint8_t method_id           # http1.Method
+    uint8_t minor               # the client's HTTP/1.minor
+    uint8_t is_safe             # GET, HEAD, OPTIONS without a body: may be sent twice
+    uint8_t wants_websocket
+    uint8_t expects_continue    # the client waits for a 100 before it sends its body
+    uint8_t request_sent        # all of it has been handed to the stream
+    uint8_t timed_out           # the last try failed by time, not by refusal
+    uint8_t response_begun      # a byte of the final response has been sent to the client
+    uint8_t chunked_out         # the response's body leaves in our chunks
+    uint8_t reusable            # the server lets its connection be kept
+    uint8_t retried_fresh       # a reused connection proved dead; the second try went on a fresh one
+    uint8_t retries
+    uint8_t interims            # 1xx so far
+    uint8_t counted_route       # the concurrency gauge of its route counts it
+    uint8_t counted_server      # the in-flight gauge of its server counts it
+    uint8_t limit_shown         # LimitHeaders ALWAYS: the three below are sent
+    int64_t limit_remaining
+    int64_t limit_reset_us
+    limit_t* limit              # borrowed: the tightest one, or the one that refused
+    uint8_t client_ip_size      # the client's address as trusted_proxies make it
+    uint8_t client_ip[46]
+    int file_fd                 # static: the file being sent, or -1
+    int64_t file_at
+    int64_t file_left           # bytes
+
+cdef enum:
+    N_CODES = 64                # slots of a status in the counters: metrics.CODES
+    N_BUCKETS = 16              # of a latency histogram, then the sum in microseconds: metrics.BUCKETS_MS
+
+# Why a request was refused before any route's upstream was asked: metrics.REJECTIONS.
+cdef enum Rejection:
+    REJECTED_MALFORMED = 0
+    REJECTED_TOO_LARGE
+    REJECTED_TIMEOUT
+    REJECTED_NO_ROUTE
+    REJECTED_METHOD
+    REJECTED_CONCURRENCY
+    REJECTED_CONNECTIONS
+    REJECTED_NO_SERVER
+    N_REJECTIONS
+
+# This worker's rows in shared memory: plain adds, nobody else writes them.
+cdef struct counts_t:
+    uint64_t* requests          # [route][N_CODES]; one row more than routes: no route
+    uint64_t* seconds           # [N_BUCKETS + 1]
+    uint64_t* upstream_requests # [server][N_CODES]
+    uint64_t* upstream_seconds  # [N_BUCKETS + 1]
+    uint64_t* retries           # [upstream]
+    uint64_t* limited           # [limit]
+    uint64_t* rejected          # [N_REJECTIONS]
+    uint64_t* log_dropped
+    int64_t* clients            # gauges: open client connections,
+    int64_t* active             # requests under way,
+    int64_t* tunnels            # upgraded connections,
+    int64_t* idle_peers         # idle connections to servers
+
+cdef struct relay_t:
+    loop_t* loop                # borrowed
+    plan_t* plan                # borrowed
+    table_t* table              # borrowed
+    void* log                   # borrowed log_t; NULL: off
+    counts_t counts
+    uint32_t worker
+    uint32_t n_workers
+    client_t* clients           # open ones
+    client_t* free_clients      # slabs' free lists
+    peer_t* free_peers
+    exchange_t* free_exchanges
+    client_t* gone_clients      # closed in this turn: events of this batch may still point at them
+    peer_t* gone_peers
+    Deferred sweep              # moves the gone to the free lists at the end of the turn
+    uint32_t n_clients
+    int32_t* addresses          # borrowed shared memory: connections per hashed address, a row per worker; NULL: no such limit
+    uint64_t address_seed
+    uint8_t draining
+    void (*on_peer_events)(Source*, uint32_t) noexcept nogil
+    void (*on_peer_due)(Deadline*) noexcept nogil
+    uint64_t dice               # xorshift state: P2C
+    Head head                   # of the request being dispatched, then of the response being relayed
+    uint8_t codes[1024]         # status -> slot
+    uint8_t path[65536]         # of the request being dispatched, normalised
+    int64_t date_s              # the second that `date` says
+    uint8_t date[29]            # IMF-fixdate (RFC 9110 section 5.6.7)

@@ -1,0 +1,223 @@
+"""`hotpath-proxy`: the command, and the service that the master runs."""
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from hotpath.core.config import Address, ConfigError, blame, dump, load
+from hotpath.core.crew import Plan as CrewPlan
+from hotpath.core.data.shared import Counters
+from hotpath.core.errors import HotpathError, ListenError
+from hotpath.core.listen import Listeners
+from hotpath.core.master import WorkerContext
+from hotpath.core.master import run as run_master
+from hotpath.core.telemetry import Ledger, LogFile, start_logging
+
+from . import warden
+from .config import Listen, ProxyConfig
+from .log import AccessLog
+from .metrics import GAUGES, expose
+from .plan import Plan
+from .route import Table
+from .state import State, Unresolved
+from .worker import Worker
+
+
+class ProxyGeneration:
+    """One configuration with its sockets and its shared memory: what the master forks workers from."""
+
+    def __init__(self, service: ProxyService, config: ProxyConfig, state: State, listeners: Listeners, number: int) -> None:
+        """Bind, and open the access log. Raises ConfigError."""
+        self._service = service
+        self._config = config
+        self.state = state
+        self.number = number
+        addresses = [listen.address for listen in config.listen]
+        admin = [config.admin.address] if config.admin is not None else []
+        try:
+            bound = listeners.bind([*addresses, *admin])
+        except ListenError as error:
+            raise service.blame(_place_of(config, error.address), f"{error.cause}: {error.address}") from None
+        self._sockets = [one for group in bound[:len(addresses)] for one in group]
+        self._admin = [one for group in bound[len(addresses):] for one in group]
+        for listen, group in zip(config.listen, bound, strict=False):
+            for one in group:
+                one.listen(listen.backlog)
+        self.access_log: AccessLog | None = None
+        if config.log.access is not None:
+            try:
+                self.access_log = AccessLog(config.log.access)
+            except OSError as error:
+                raise service.blame(("log", "access", "path"), f"{config.log.access.path!r} cannot be opened: {error.strerror}") from None
+
+    @property
+    def plan(self) -> CrewPlan:
+        """What the master starts."""
+        return CrewPlan(
+            sockets=[*self._sockets, *self._admin],
+            workers=self._config.worker_count,
+            helpers={"warden": self.run_warden},
+            drain_s=self._config.timeouts.drain,
+            user=self._config.user,
+            pid_file=self._config.pid_file,
+        )
+
+    def run_worker(self, worker: WorkerContext) -> None:
+        """In the child."""
+        for one in self._admin:
+            one.close()
+        Worker(self._config, self.state, worker.index, self._sockets, self.access_log).run(worker)
+
+    def run_warden(self, context: WorkerContext) -> None:
+        """In the child."""
+        for one in self._sockets:
+            one.close()
+        token_file = self._config.admin.token_file if self._config.admin is not None else None
+        warden.run(context, self._admin, self.metrics, token_file)
+
+    def metrics(self) -> str:
+        """Everything counted, as Prometheus text."""
+        gauges = {name: self.state.gauges.total(i) for i, name in enumerate(GAUGES)}
+        facts = {
+            "reloads_ok": self._service.reloads.total(0), "reloads_failed": self._service.reloads.total(1),
+            "workers": self._config.worker_count, "generation": self.number,
+        }
+        return expose(self._service.ledger.totals(), gauges, ejected=self.state.health_of(self._config), facts=facts)
+
+    def worker_died(self, index: int) -> None:
+        """Its gauges count nothing any more; its counters stay."""
+        self.state.forget(index)
+
+    def retired(self) -> None:
+        """Nobody writes these counters any more."""
+        self._service.ledger.retire(self.state.counters)
+        if self.access_log is not None:
+            self.access_log.close()
+
+
+class ProxyService:
+    """hotpath-proxy under a master: reads the file anew at every load."""
+
+    def __init__(self, path: str, *, listen: str | None = None, workers: str | None = None) -> None:
+        """`listen` and `workers` are flags, which win over the file."""
+        self._path = path
+        self._listen = listen
+        self._workers = workers
+        self._generation: ProxyGeneration | None = None
+        self._log: LogFile | None = None
+        self.ledger = Ledger()
+        self.reloads = Counters(("ok", "failed"), 1)
+        self.reloads.worker = 0
+
+    def config(self) -> ProxyConfig:
+        """The file and the flags. Raises ConfigError."""
+        config = load(self._path, ProxyConfig)
+        if self._listen is not None:
+            try:
+                address = Address.parse(self._listen)
+            except ValueError as error:
+                raise ConfigError("--listen", 0, "", str(error)) from None
+            config = msgspec.structs.replace(config, listen=(Listen(address=address),))
+        if self._workers is not None:
+            if self._workers != "auto" and not (self._workers.isdecimal() and 1 <= int(self._workers) <= 256):
+                raise ConfigError("--workers", 0, "", f"{self._workers!r} is not allowed; allowed: auto, or 1 to 256")
+            config = msgspec.structs.replace(config, workers="auto" if self._workers == "auto" else int(self._workers))
+        return config
+
+    def blame(self, at: tuple[str | int, ...], message: str) -> ConfigError:
+        """The error of a value in our file."""
+        if at[:1] == ("listen",) and self._listen is not None:
+            return ConfigError("--listen", 0, "", message)
+        return blame(self._path, ProxyConfig, at, message)
+
+    def state(self, config: ProxyConfig) -> State:
+        """The generation's shared memory. Raises ConfigError for a server whose name does not resolve."""
+        try:
+            return State(config, self._generation.state if self._generation is not None else None)
+        except Unresolved as error:
+            for name, upstream in config.upstreams.items():
+                for i, server in enumerate(upstream.servers):
+                    if server.address == error.address:
+                        raise self.blame(("upstreams", name, "servers", i, "address"), f"{error.address} does not resolve: {error.strerror}") from None
+            raise
+
+    def check(self) -> None:
+        """All that can be known without binding. Raises ConfigError."""
+        config = self.config()
+        Table(Plan(config, self.state(config), 0))
+        for at, log in ((("log", "access", "path"), config.log.access), (("log", "error", "path"), config.log.error)):
+            if log is not None and log.path != "-" and not _is_writable(Path(log.path)):
+                raise self.blame(at, f"{log.path!r} cannot be written")
+
+    def load(self, listeners: Listeners) -> ProxyGeneration:
+        """A generation of the file as it is now."""
+        config = self.config()
+        state = self.state(config)
+        Table(Plan(config, state, 0))
+        number = self._generation.number + 1 if self._generation is not None else 1
+        generation = ProxyGeneration(self, config, state, listeners, number)
+        error = config.log.error
+        try:
+            self._log = start_logging(error.path, level=error.level, format=error.format)
+        except OSError as cause:
+            raise self.blame(("log", "error", "path"), f"{error.path!r} cannot be opened: {cause.strerror}") from None
+        self.ledger.attach(state.counters)
+        if self._generation is not None:
+            self.reloads.add(0, 1)
+        self._generation = generation
+        return generation
+
+    def reload_failed(self, reason: str) -> None:
+        """Counted; the master has logged it."""
+        self.reloads.add(1, 1)
+
+    def reopen_logs(self) -> None:
+        """USR1 in the master."""
+        if self._log is not None:
+            self._log.reopen()
+
+
+def _place_of(config: ProxyConfig, address: str) -> tuple[str | int, ...]:
+    for i, listen in enumerate(config.listen):
+        if str(listen.address) == address:
+            return ("listen", i, "address")
+    return ("admin", "address")
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path if path.exists() else path.parent, os.W_OK) and not path.is_dir()
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The flags; `serve` is optional, so that nginx's habit and the house's both work."""
+    parser = argparse.ArgumentParser(
+        prog="hotpath-proxy", allow_abbrev=False,
+        description="A reverse proxy: routes, balances, limits and logs HTTP as its YAML file says.",
+        epilog="Signals to the started process: HUP reload, TERM or QUIT drain and stop, USR1 reopen logs, USR2 upgrade the binary.")
+    parser.add_argument("command", nargs="?", choices=["serve"], help="may be left out")
+    parser.add_argument("-c", "--config", metavar="FILE", required=True, help="the configuration (YAML)")
+    parser.add_argument("-t", "--check", action="store_true", help="check the configuration and exit: 0, or 2 with the reason")
+    parser.add_argument("-T", "--dump", action="store_true", help="check, print the effective configuration and exit")
+    parser.add_argument("--listen", metavar="ADDR", help="listen here instead of the file's listen: HOST:PORT, [V6]:PORT or unix:PATH")
+    parser.add_argument("--workers", metavar="N", help="instead of the file's workers: auto, or 1 to 256")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; answers its exit status: 0, or 2 for a bad file or flag."""
+    given = arguments(argv)
+    service = ProxyService(given.config, listen=given.listen, workers=given.workers)
+    try:
+        if given.check or given.dump:
+            service.check()
+            print(dump(service.config()) if given.dump else f"{given.config}: ok", end="" if given.dump else "\n")
+            return 0
+        return run_master(service)
+    except HotpathError as error:
+        print(error, file=sys.stderr)
+        return 2

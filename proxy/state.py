@@ -1,0 +1,91 @@
+"""What the workers of one generation share: memory mapped before the fork, and what lives on from the generation before."""
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Mapping
+
+from hotpath.core.config import Address
+from hotpath.core.data.shared import Block, Counters, Gauges, RateLimiter
+
+from .config import ProxyConfig
+from .metrics import GAUGES, counter_names
+from .site import Site
+
+# Of plan.health_t: three words per server.
+HEALTH_BYTES = 24
+# Of client.pyx: a row of 32-bit cells per worker.
+ADDRESS_BYTES = 4 * 8192
+
+Resolved = tuple[int, tuple[object, ...] | str]
+
+
+class State:
+    """Counters, gauges, health and rate cells for `workers` workers of `config`.
+
+    Rate cells are taken over from `before` where a limit of that name has the same size, so that a reload lets nobody start
+    afresh. Raises OSError when a server's name does not resolve; the exception's `address` says which.
+    """
+
+    def __init__(self, config: ProxyConfig, before: State | None = None) -> None:
+        """Map it all."""
+        workers = config.worker_count
+        servers = [server for upstream in config.upstreams.values() for server in upstream.servers]
+        self.workers = workers
+        self.addresses: Mapping[Address, Resolved] = {server.address: resolve(server.address) for server in servers}
+        self.counters = Counters(counter_names(config), workers)
+        self.gauges = Gauges(GAUGES, workers)
+        self.in_flight = Gauges(tuple(str(i) for i in range(max(1, len(servers)))), workers)
+        self.route_in_flight = Gauges(tuple(str(i) for i in range(max(1, len(config.routes)))), workers)
+        self.health = Block(max(1, len(servers)) * HEALTH_BYTES)
+        self.by_address = Block(workers * ADDRESS_BYTES) if config.limits.connections_per_ip else None
+        self.seed = secrets.randbits(32)       # keys the hash of client addresses
+        self.limiters: dict[str, RateLimiter] = {}
+        for name, limit in config.rate_limits.items():
+            old = before.limiters.get(name) if before is not None else None
+            self.limiters[name] = old if old is not None and old.slots == _rounded(limit.slots) else RateLimiter(limit.slots)
+        self.sites = {
+            route.name: Site(route.static.root, index=route.static.index, fallback=route.static.fallback)
+            for route in config.routes if route.static is not None
+        }
+
+    def health_of(self, config: ProxyConfig) -> list[tuple[str, str, bool]]:
+        """(upstream, server, in service) of every server, in the file's order."""
+        words = memoryview(self.health).cast("B").cast("q")
+        servers = [(name, str(server.address)) for name, upstream in config.upstreams.items() for server in upstream.servers]
+        now_us = time.monotonic_ns() // 1000
+        return [(name, server, words[3 * i + 2] <= now_us) for i, (name, server) in enumerate(servers)]
+
+    def forget(self, worker: int) -> None:
+        """Worker `worker` is gone: what its gauges say is not true any more."""
+        for gauges in (self.gauges, self.in_flight, self.route_in_flight):
+            gauges.clear(worker)
+        if self.by_address is not None:
+            memoryview(self.by_address).cast("B")[worker * ADDRESS_BYTES:(worker + 1) * ADDRESS_BYTES] = bytes(ADDRESS_BYTES)
+
+
+def _rounded(slots: int) -> int:
+    """What RateLimiter makes of a number of slots: the next power of two."""
+    return 1 << (slots - 1).bit_length()
+
+
+class Unresolved(OSError):
+    """A server's name that means no address; `address` as in the file."""
+
+    def __init__(self, address: Address, cause: OSError) -> None:
+        """Keep the address beside the cause."""
+        super().__init__(cause.errno, cause.strerror)
+        self.address = address
+
+
+def resolve(address: Address) -> Resolved:
+    """(family, sockaddr) of a server's address, the resolver's first answer. Raises Unresolved."""
+    if address.is_unix:
+        return socket.AF_UNIX, address.path
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise Unresolved(address, error) from None
+    family, _, _, _, sockaddr = found[0]
+    return family, sockaddr

@@ -1,0 +1,66 @@
+"""Static files: the one action of a route that runs Python, once per request; the bytes leave by sendfile."""
+import logging
+import os
+
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcmp
+
+from hotpath.core.wire.http1 cimport METHOD_HEAD, Field, Head
+from hotpath.proxy.answer cimport write_start
+from hotpath.proxy.exchange cimport exchange_t
+from hotpath.proxy.forward cimport put, put_int, write_end, writer_t
+from hotpath.proxy.site import Wanted
+
+log = logging.getLogger(__name__)
+
+
+cdef object value_of(const uint8_t* data, const Head* head, bytes lower):
+    """The value of the first field of that name, or None."""
+    cdef uint32_t i
+    cdef const Field* field
+    for i in range(head.n_fields):
+        field = &head.fields[i]
+        if field.name_size == len(lower) and (<const char*>data)[field.name_at:field.name_at + field.name_size].lower() == lower:
+            return (<const char*>data)[field.value_at:field.value_at + field.value_size].decode("latin-1")
+    return None
+
+cdef int site_answer(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
+                     writer_t* writer) noexcept nogil:
+    with gil:
+        try:
+            return find_and_write(exchange, data, head, path, path_size, writer)
+        except Exception:
+            log.exception("static file failed route=%s", exchange.route.name.data[:exchange.route.name.size])
+            return 500
+
+cdef int find_and_write(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
+                        writer_t* writer) except -1:
+    cdef uint32_t strip = exchange.route.strip_prefix.size
+    asked = path[:path_size]
+    if strip and asked.startswith(exchange.route.strip_prefix.data[:strip]) and asked[strip:strip + 1] in (b"/", b""):
+        asked = asked[strip:] or b"/"
+    asked = exchange.route.add_prefix.data[:exchange.route.add_prefix.size] + asked
+    found = (<object>exchange.route.site).find(asked, Wanted(
+        range=value_of(data, head, b"range"), if_range=value_of(data, head, b"if-range"),
+        if_none_match=value_of(data, head, b"if-none-match"), if_modified_since=value_of(data, head, b"if-modified-since")))
+    if found.status == 404:
+        return 404
+    exchange.status = found.status
+    write_start(exchange, found.status, writer)
+    fields = found.fields
+    if found.status == 301 and strip:       # the client's own path, not ours
+        fields = (("Location", path[:path_size].decode("ascii") + "/"),)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields).encode("latin-1", "replace")
+    put(writer, <const char*>lines, len(lines))
+    if found.status != 304:
+        put(writer, b"Content-Length: ", 16)
+        put_int(writer, found.size)
+        put(writer, b"\r\n", 2)
+    write_end(exchange, writer)
+    if found.fd >= 0 and exchange.method_id == METHOD_HEAD:
+        os.close(found.fd)
+    elif found.fd >= 0:
+        exchange.file_fd = found.fd
+        exchange.file_at = found.offset
+        exchange.file_left = found.size
+    return 0

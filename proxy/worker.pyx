@@ -1,0 +1,115 @@
+"""A worker: one loop, one relay, the listening sockets of its generation."""
+import logging
+import os
+import signal
+
+from libc.stdint cimport int32_t, uint32_t
+from libc.stdlib cimport calloc, free
+
+from hotpath.core.data.shared cimport Block, Counters, Gauges
+from hotpath.core.net.accept cimport listener_drain, listener_open, listener_t
+from hotpath.core.net.loop cimport Loop
+from hotpath.proxy.exchange cimport relay_t
+from hotpath.proxy.log cimport AccessLog
+from hotpath.proxy.metrics cimport bind
+from hotpath.proxy.plan cimport Plan
+from hotpath.proxy.relay cimport relay_accept, relay_drain, relay_start
+from hotpath.proxy.route cimport Table
+
+log = logging.getLogger(__name__)
+
+cdef enum:
+    GRACE_MS = 2000             # an idle client's last chance: a request that is on the wire already is answered
+
+
+cdef class Worker:
+    """Serves `sockets` (listening, non-blocking; taken over) by `config` until it is told to drain.
+
+    `state` is what it shares with the others, `access_log` may be None.
+    """
+
+    cdef relay_t* relay
+    cdef listener_t* listeners
+    cdef int n_listeners
+    cdef Loop loop
+    cdef Plan plan
+    cdef Table table
+    cdef AccessLog access_log
+    cdef object state
+
+    def __cinit__(self):
+        self.relay = <relay_t*>calloc(1, sizeof(relay_t))
+        if self.relay == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.relay)
+        free(self.listeners)
+
+    def __init__(self, config, state, int index, sockets, AccessLog access_log or None):
+        cdef Gauges gauges = state.gauges
+        cdef Block addresses = state.by_address if state.by_address is not None else Block(1)
+        cdef listener_t* listener
+        cdef int i
+        self.state = state
+        self.loop = Loop()
+        self.plan = Plan(config, state, index)
+        self.table = Table(self.plan)
+        self.access_log = access_log
+        self.relay.loop = &self.loop.c
+        self.relay.plan = &self.plan.c
+        self.relay.table = &self.table.c
+        self.relay.worker = index
+        self.relay.n_workers = state.workers
+        if state.by_address is not None:
+            self.relay.addresses = <int32_t*>addresses.data
+            self.relay.address_seed = state.seed
+        bind(self.relay, state.counters, gauges, config)
+        if access_log is not None:
+            access_log.attach(&self.loop.c, self.relay.counts.log_dropped)
+            self.relay.log = &access_log.c
+        relay_start(self.relay)
+        self.listeners = <listener_t*>calloc(max(1, len(sockets)), sizeof(listener_t))
+        for i, sock in enumerate(sockets):
+            listener = &self.listeners[i]
+            listener.owner = self.relay
+            listener.on_accept = relay_accept
+            listener.gauges = gauges.row(0)
+            listener.stride = gauges.stride
+            listener.n_workers = state.workers
+            listener.worker = index
+            listener.limit = self.plan.c.max_connections
+            failed = listener_open(listener, &self.loop.c, sock.detach())
+            if failed < 0:
+                raise OSError(-failed, os.strerror(-failed))
+            self.n_listeners += 1
+
+    def run(self, context) -> None:
+        """Serve until drained; `context` is core.worker's."""
+        self.loop.on_signal(signal.SIGTERM, lambda: self.drain(context))
+        self.loop.on_signal(signal.SIGQUIT, lambda: self.drain(context))
+        self.loop.on_signal(signal.SIGALRM, self.loop.stop)
+        self.loop.on_signal(signal.SIGUSR1, self.reopen)
+        context.ready()
+        self.loop.run()
+        if self.access_log is not None:
+            self.access_log.flush()
+
+    def drain(self, context) -> None:
+        """Accept what has arrived, then nothing more; end when the last client is served, or at the deadline."""
+        cdef int i
+        if self.relay.draining:
+            return
+        context.limit_drain()
+        for i in range(self.n_listeners):
+            listener_drain(&self.listeners[i])
+        relay_drain(self.relay, GRACE_MS)
+
+    def reopen(self) -> None:
+        """USR1."""
+        if self.access_log is None:
+            return
+        try:
+            self.access_log.reopen()
+        except OSError as error:
+            log.error("access log not reopened cause=%s", error)
