@@ -49,21 +49,37 @@ static inline bool swap_pair(pair_t *at, pair_t expected, pair_t desired) {
 
 #else
 
+#include <sched.h>
+#include <time.h>
+
 /* Elsewhere: `first | 1` says "being changed" for the few instructions between two stores. A process killed right
- * there leaves the mark; whoever has waited for it longer than any live process needs takes it away. */
-enum { PAIR_PATIENCE = 10000 };
+ * there leaves the mark, and whoever has met it for so long takes it away. Should the other only have been asleep, the
+ * swap that came between is lost: one request too many or too few, never a table that hangs. */
+enum { PAIR_PATIENCE_MS = 100 };
+
+static inline int64_t pair_clock_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 static inline pair_t load_pair(pair_t *at) {
     pair_t seen;
-    int tries = 0;
+    int64_t since_ms = 0;
     for (;;) {
         seen.first = __atomic_load_n(&at->first, __ATOMIC_ACQUIRE);
         seen.second = __atomic_load_n(&at->second, __ATOMIC_ACQUIRE);
-        if (!(seen.first & 1) && __atomic_load_n(&at->first, __ATOMIC_ACQUIRE) == seen.first)
-            return seen;
-        if ((seen.first & 1) && ++tries > PAIR_PATIENCE)
+        if (!(seen.first & 1)) {
+            if (__atomic_load_n(&at->first, __ATOMIC_ACQUIRE) == seen.first)
+                return seen;
+            continue;
+        }
+        if (since_ms == 0)
+            since_ms = pair_clock_ms();
+        else if (pair_clock_ms() - since_ms > PAIR_PATIENCE_MS)
             __atomic_compare_exchange_n(&at->first, &seen.first, seen.first & ~(uint64_t)1, false, __ATOMIC_ACQ_REL,
                                         __ATOMIC_RELAXED);
+        sched_yield();
     }
 }
 
@@ -77,6 +93,7 @@ static inline bool swap_pair(pair_t *at, pair_t expected, pair_t desired) {
     }
     __atomic_store_n(&at->second, desired.second, __ATOMIC_RELAXED);
     __atomic_store_n(&at->first, desired.first, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* what is looked at next is newer than this swap, as on x86 */
     return true;
 }
 

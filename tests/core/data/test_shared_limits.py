@@ -145,9 +145,10 @@ class TestAFullTable:
             assert limiter.take(f"{i}", FOREVER, 3)[:2] == (True, 3)
         assert limiter.evicted == 10_000 - 8
 
-    def test_limits_as_many_keys_as_it_has_room_for(self):
+    def test_far_from_full_forgets_nobody(self):
+        # Nine keys would have to meet in eight cells: with one cell of 64 in use that does not happen.
         limiter = shared.RateLimiter(4096)
-        keys = [f"10.0.{i // 256}.{i % 256}" for i in range(1024)]
+        keys = [f"10.0.0.{i}" for i in range(64)]
         for allowed in (True, False):
             assert all(limiter.take(key, FOREVER, 0)[0] is allowed for key in keys)
         assert limiter.evicted == 0
@@ -175,27 +176,36 @@ class TestSeveralProcesses:
         assert passed.total(0) == 10_000
 
     def test_a_new_key_passes_once_however_many_meet_it_at_once(self):
-        # Eight cells, some of which run out between the clocks of the four: they may choose different ones.
+        # One neighbourhood of eight cells, of which every second runs out between the clocks of the two: they choose
+        # different cells for the same key.
         limiter = shared.RateLimiter(8)
-        rounds = 1000
-        passed = shared.Counters([f"{i}" for i in range(rounds)], 4)
-        arrived = shared.Counters(["arrived"], 4)
+        rounds = 4000
+        passed = shared.Counters([f"{i}" for i in range(rounds)], 2)
+        arrived = shared.Counters(["before", "behind"], 2)
+
+        def meet(place, i):
+            arrived.add(place)
+            while arrived.total(place) < 2 * (i + 1):
+                os.sched_yield()
 
         def work(worker):
             passed.worker = arrived.worker = worker
             for i in range(rounds):
-                arrived.add(0)
-                while arrived.total(0) < 4 * (i + 1):
-                    os.sched_yield()
-                now = (i + 1) * 100 * SECOND + worker
-                limiter.take(f"other {worker}", 1e6, 0, now_us=now)
-                if limiter.take(f"key {i}", 1, 0, now_us=now)[0]:
+                now = 1000 * (i + 1)
+                if worker == 0:
+                    for other in range(8):
+                        period_us = 55 if other % 2 else 10
+                        limiter.take(f"other {other}", 1e6 / period_us, 0, now_us=now - 50)
+                meet(0, i)
+                if limiter.take(f"key {i}", 1e4, 0, now_us=now + 10 * worker)[0]:
                     passed.add(i)
+                meet(1, i)
 
         with ExitStack() as stack:
-            ends = [stack.enter_context(forked(lambda worker=worker: work(worker))) for worker in range(4)]
-            assert [end() for end in ends] == [0] * 4
+            ends = [stack.enter_context(forked(lambda worker=worker: work(worker))) for worker in range(2)]
+            assert [end() for end in ends] == [0, 0]
         assert [passed.total(i) for i in range(rounds)] == [1] * rounds
+        assert limiter.evicted == 0
 
     def test_killed_processes_leave_every_cell_usable(self):
         limiter = shared.RateLimiter(16)
