@@ -41,6 +41,7 @@ style: $(VENV)/.dev  ## ruff
 
 FUZZ_S := 60
 fuzz: build $(VENV)/.dev  ## the parsers against hostile bytes (FUZZ_S=600)
+	@.ci/packages fuzz
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" tests/fuzz/run $(FUZZ_S)
 
 sanitize: $(VENV)/.dev  ## the core's tests under AddressSanitizer and UBSan, in a copy of the tree

@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing_extensions import Buffer, disjoint_base
 
 @disjoint_base
+class State: ...        # of C callers
+
+@disjoint_base
 class Ring:
     @property
     def vnodes(self) -> int: ...

@@ -20,10 +20,10 @@ from libc.stdio cimport snprintf
 
 from hotpath.core.data.murmur cimport text_or_bytes
 
+import sys
 from array import array as new_array
 from collections import Counter
 from collections.abc import Mapping
-from sys import byteorder
 from threading import RLock
 
 cdef extern from "Python.h":
@@ -41,7 +41,7 @@ cdef enum:
 
 cdef tuple SETTINGS = ("hostname", "instance", "nodename", "port", "vnodes", "weight")
 cdef array.array NO_OWNERS = new_array("H")
-cdef str NATIVE = "<" if byteorder == "little" else ">"
+cdef str NATIVE = "<" if sys.byteorder == "little" else ">"
 cdef frozenset INTEGERS = frozenset((order + code).encode() for order in ("", "@", "=", NATIVE) for code in "qQlLnN")
 
 
