@@ -104,7 +104,8 @@ def parse(text: str, file: str) -> Node:
 
 def dotted(path: PathTo) -> str:
     """`upstreams.api.servers[0].address`."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    keys = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return "".join(key if key.isprintable() else f".{shown(key[1:])}" for key in keys).removeprefix(".")
 
 
 def unparse(value: Plain) -> str:

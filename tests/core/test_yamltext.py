@@ -127,6 +127,10 @@ def test_a_path_is_written_with_dots_and_indexes() -> None:
     assert dotted(()) == ""
 
 
+def test_a_path_stays_on_its_line() -> None:
+    assert dotted(("a", "b\u2028c")) == r"a.'b\u2028c'"
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 SCALARS = st.none() | st.booleans() | st.integers(-10**20, 10**20) | st.floats(allow_nan=False) | TEXT
 TREES = st.recursive(SCALARS, lambda below: st.lists(below) | st.dictionaries(TEXT, below), max_leaves=10)
