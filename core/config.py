@@ -74,30 +74,18 @@ class Section(msgspec.Struct, frozen=True):
 
 def load(path: str | Path, model: type[T]) -> T:
     """The config file at `path` as a `model`. Raises ConfigError, whatever the file holds."""
-    file = str(path)
-    try:
-        with open(path, "rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise ConfigError(file, 0, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(data) > MAX_BYTES:
-        raise ConfigError(file, 0, "", f"too large; allowed: {MAX_BYTES} bytes")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(file, data.count(b"\n", 0, error.start) + 1, "", "not UTF-8 text") from None
-    return loads(text, model, file=file)
+    return loads(_text_of(path), model, file=str(path))
 
 
 def blame(path: str | Path, model: type[Section], at: PathTo, message: str) -> ConfigError:
-    """The error of a value that was well formed and still cannot be used: a port that is taken, a log that cannot be opened.
+    """The error of a well-formed value that cannot be used after all: a port that is taken, a log in a missing folder.
 
     `at` is the model's path to it. The file is read again to find the line; what was given by a flag has none.
     """
     building = _Building(str(path))
     try:
-        building.value(parse(Path(path).read_text("utf-8-sig"), str(path)), _type_of(model), ())
-    except (OSError, ConfigError):
+        building.value(parse(_text_of(path), str(path)), _type_of(model), ())
+    except ConfigError:
         return ConfigError(str(path), 0, dotted(at), message)
     place = building.place_of(at)
     return ConfigError(str(path), place.line, dotted(place.path), message)
@@ -111,6 +99,22 @@ def loads(text: str, model: type[T], *, file: str = "<text>") -> T:
 def dump(section: Section) -> str:
     """The YAML text of a config with every default spelled out; `loads` reads it back as an equal one."""
     return unparse(_plain(section, _type_of(type(section))))
+
+
+def _text_of(path: str | Path) -> str:
+    """The text of the file at `path`. Raises ConfigError."""
+    file = str(path)
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise ConfigError(file, 0, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError(file, 0, "", f"too large; allowed: {MAX_BYTES} bytes")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(file, data.count(b"\n", 0, error.start) + 1, "", "not UTF-8 text") from None
 
 
 def _type_of(model: type[Section]) -> inspect.Type:

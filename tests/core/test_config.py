@@ -18,6 +18,7 @@ from hotpath.core.config import (
     Rate,
     Section,
     Size,
+    blame,
     dump,
     load,
     loads,
@@ -208,6 +209,21 @@ def test_a_file_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> None:
 
 
 LOWER = st.from_regex(r"[a-z]{1,8}", fullmatch=True)
+def test_a_value_that_fails_later_is_blamed_where_the_file_has_it(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("workers: 2\nlisten: a:1\n")
+    error = blame(file, Model, ("listen", 0, "address"), "is taken")
+    assert str(error) == f"{file}:2: listen: is taken"
+
+
+@pytest.mark.parametrize("content", [b"workers: [", b"\xff", None])
+def test_blame_needs_no_readable_file(content: bytes | None, tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    assert str(blame(file, Model, ("listen", 0), "is taken")) == f"{file}: listen[0]: is taken"
+
+
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXT = st.text(CHARACTERS, min_size=1)
 ADDRESSES = st.builds(

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from hotpath.core.data.shared import Counters
 from hotpath.core.telemetry import (
     Exposition,
     JsonFormatter,
@@ -189,6 +190,17 @@ def test_a_block_is_retired_once() -> None:
     with pytest.raises(ValueError, match="not attached"):
         ledger.retire(block)
     assert ledger.totals() == {"a": 1}
+
+
+def test_shared_counters_are_such_blocks() -> None:
+    ledger, block = Ledger(), Counters(("a", "b"), 2)
+    ledger.attach(block)
+    for worker in range(2):
+        block.worker = worker
+        block.add(1, 5)
+    assert ledger.totals() == {"a": 0, "b": 10}
+    ledger.retire(block)
+    assert ledger.totals() == {"a": 0, "b": 10}
 
 
 @given(st.lists(st.tuples(st.sampled_from(["add", "reload", "retire"]), st.integers(0, 5), st.integers(0, 9))))
