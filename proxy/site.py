@@ -54,18 +54,15 @@ class Site:
             return Found(404)
         local = b"/".join(part for part in parts if part)
         if name.endswith(b"/"):
-            fd = self._open(os.path.join(local, os.fsencode(self._index)))
-        else:
-            fd = self._open(local)
-            if fd is None and self._is_folder(local):
-                return Found(301, (("Location", path.decode("ascii") + "/"),))
+            local = os.path.join(local, os.fsencode(self._index))
+        fd = self._open(local)
+        if fd is None and not name.endswith(b"/") and self._is_folder(local):
+            return Found(301, (("Location", path.decode("ascii") + "/"),))
         if fd is None and self._fallback is not None:
             local = os.fsencode(self._fallback)
             fd = self._open(local)
         if fd is None:
             return Found(404)
-        if name.endswith(b"/") and local != os.fsencode(self._fallback or ""):
-            local = os.fsencode(self._index)
         return _answer(fd, os.fsdecode(local), wanted)
 
     def _is_folder(self, local: bytes) -> bool:
