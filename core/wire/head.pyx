@@ -1,19 +1,19 @@
-"""The head of an HTTP/1.1 message: one pass from bytes to spans. What they mean together is judged in meaning.pyx.
+"""The head of an HTTP/1.1 message: one pass from bytes to spans.
 
-A parsing function takes the place where its part begins and returns the place behind it. NULL: it stopped; head.error says
-why, and while that is NULL too, the bytes ran out. Faults are found from left to right, so what is reported does not depend
-on how much more has arrived.
+Targets are read in target.pyx; what it all means together is judged in meaning.pyx. A parsing function takes the place where its
+part begins and returns the place behind it. NULL: it stopped; head.error says why, and while that is NULL too, the bytes
+ran out. Faults are found from left to right, so what is reported does not depend on how much more has arrived.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memchr, memset
 
-from hotpath.core.wire.meaning cimport is_host, judge_request, judge_response
+from hotpath.core.wire.meaning cimport judge_request, judge_response
+from hotpath.core.wire.target cimport parse_free_target, parse_target
 
 
 cdef extern from "scan.h" nogil:
     enum:
         TOKEN
-        HEX
         DIGIT
     bint is_a(uint8_t byte, int class_bits)
     bint is_blank(uint8_t byte)
@@ -23,14 +23,10 @@ cdef extern from "scan.h" nogil:
     const uint8_t* scan_name(const uint8_t* p, const uint8_t* end, bint* is_common)
     const uint8_t* scan_value(const uint8_t* p, const uint8_t* end)
     const uint8_t* scan_free_value(const uint8_t* p, const uint8_t* end)
-    const uint8_t* scan_plain(const uint8_t* p, const uint8_t* end)
-    const uint8_t* scan_target(const uint8_t* p, const uint8_t* end)
-    const uint8_t* scan_visible(const uint8_t* p, const uint8_t* end)
     bint has_empty_line(const uint8_t* p, const uint8_t* end)
 
 
 cdef extern from "words.h" nogil:
-    bint is_word(const uint8_t* p, size_t size, const char* word)
     int known_name(const uint8_t* p, size_t size)
     int known_method(const uint8_t* p, size_t size)
     bint is_http_1_1(const uint8_t* p)
@@ -169,7 +165,7 @@ cdef const uint8_t* parse_request_line(Input* bytes_, const uint8_t* p, const ui
     head.method = span(bytes_, start, p)
     head.method_id = <uint8_t> known_method(start, <size_t> (p - start))
     p += 1
-    p = parse_target(bytes_, p, end, head) if bytes_.strict else parse_free_target(bytes_, p, end, head)
+    p = parse_target(bytes_.data, p, end, head) if bytes_.strict else parse_free_target(bytes_.data, p, end, head)
     if p == NULL:
         return NULL
     p = parse_version(bytes_, p + 1, end, head)
@@ -178,127 +174,6 @@ cdef const uint8_t* parse_request_line(Input* bytes_, const uint8_t* p, const ui
     if head.form == TARGET_ASTERISK and head.method_id != METHOD_OPTIONS and bytes_.strict:
         return fail(head, 400, b"target * without OPTIONS")
     return end_of_line(bytes_, p, end, head)
-
-
-# RFC 9112 section 3.2. Returns the space behind the target.
-cdef const uint8_t* parse_target(Input* bytes_, const uint8_t* p, const uint8_t* end, Head* head) noexcept nogil:
-    cdef const uint8_t* start = p
-    cdef const uint8_t* space
-    if p == end:
-        return NULL
-    if p[0] == c"/" and head.method_id != METHOD_CONNECT:
-        head.form = TARGET_ORIGIN
-        p = parse_path(bytes_, p, end, head)
-        if p == NULL:
-            return NULL
-        if p[0] != c" ":
-            return fail(head, 400, b"byte not allowed in a target")
-        head.target = span(bytes_, start, p)
-        return p
-    # The other forms are rare. They are looked at when they are whole.
-    space = scan_target(p, end)
-    if space == end:
-        return NULL
-    if space[0] != c" ":
-        return fail(head, 400, b"byte not allowed in a target")
-    head.target = span(bytes_, start, space)
-    if head.method_id == METHOD_CONNECT:
-        head.form = TARGET_AUTHORITY
-        if not is_host(start, space) or space[-1] == c"]" or memchr(start, c":", <size_t> (space - start)) == NULL:
-            return fail(head, 400, b"CONNECT without host:port")
-        return space
-    if space - start == 1 and start[0] == c"*":
-        head.form = TARGET_ASTERISK
-        head.path = head.target
-        head.path_is_plain = True
-        return space
-    return space if parse_absolute(bytes_, start, space, head) else NULL
-
-
-# scheme://host[:port]path?query in [p, end). False: head.error is set.
-cdef bint parse_absolute(Input* bytes_, const uint8_t* p, const uint8_t* end, Head* head) noexcept nogil:
-    cdef const uint8_t* host
-    head.form = TARGET_ABSOLUTE
-    if end - p > 7 and is_word(p, 7, b"http://"):
-        host = p + 7
-    elif end - p > 8 and is_word(p, 8, b"https://"):
-        host = p + 8
-    else:
-        fail(head, 400, b"target neither a path nor an http(s) URI")
-        return False
-    p = host
-    while p < end and p[0] != c"/" and p[0] != c"?":
-        p += 1
-    head.host = span(bytes_, host, p)
-    if not is_host(host, p):
-        fail(head, 400, b"malformed host in the target")
-        return False
-    # `end` is the space behind the target, which ends the path as it does in origin-form.
-    p = parse_path(bytes_, p, end + 1, head)
-    if p != NULL and p != end:
-        fail(head, 400, b"byte not allowed in a target")
-    return p == end
-
-
-# Path and query. Returns the first byte that is part of neither.
-cdef const uint8_t* parse_path(Input* bytes_, const uint8_t* p, const uint8_t* end, Head* head) noexcept nogil:
-    cdef const uint8_t* start = p
-    cdef bint plain = True
-    while True:
-        p = scan_plain(p, end)
-        if p == end:
-            return NULL
-        if p[0] == c"/":
-            p += 1
-            if p == end:
-                return NULL
-            if p[0] == c"/" or p[0] == c".":
-                plain = False
-        elif p[0] == c"%":
-            plain = False
-            if end - p < 3:
-                return NULL
-            if not is_a(p[1], HEX) or not is_a(p[2], HEX):
-                return fail(head, 400, b"bad percent escape in the path")
-            if p[1] == c"0" and p[2] == c"0":
-                return fail(head, 400, b"NUL in the path")
-            p += 3
-        else:
-            break
-    head.path = span(bytes_, start, p)
-    head.path_is_plain = plain
-    if p[0] == c"?":
-        head.has_query = True
-        start = p + 1
-        p = scan_target(start, end)
-        if p == end:
-            return NULL
-        head.query = span(bytes_, start, p)
-    return p
-
-
-# h11 takes any visible ASCII.
-cdef const uint8_t* parse_free_target(Input* bytes_, const uint8_t* p, const uint8_t* end, Head* head) noexcept nogil:
-    cdef const uint8_t* start = p
-    cdef const uint8_t* mark
-    p = scan_visible(p, end)
-    if p == end:
-        return NULL
-    if p[0] != c" " or p == start:
-        return fail(head, 400, b"byte not allowed in a target")
-    head.target = head.path = span(bytes_, start, p)
-    if head.method_id == METHOD_CONNECT:
-        head.form = TARGET_AUTHORITY
-    elif p - start == 1 and start[0] == c"*":
-        head.form = TARGET_ASTERISK
-    elif start[0] != c"/":
-        head.form = TARGET_ABSOLUTE
-    mark = <const uint8_t*> memchr(start, c"?", <size_t> (p - start))
-    if mark != NULL:
-        head.has_query = True
-        head.path = span(bytes_, start, mark)
-        head.query = span(bytes_, mark + 1, p)
-    return p
 
 
 cdef const uint8_t* parse_version(Input* bytes_, const uint8_t* p, const uint8_t* end, Head* head) noexcept nogil:

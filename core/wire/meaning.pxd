@@ -7,5 +7,3 @@ from hotpath.core.wire.head cimport Head
 # name i came more than once. False: refused, head.error and head.error_status are set.
 cdef bint judge_request(Head* head, const uint8_t* data, bint strict, uint32_t repeated) noexcept nogil
 cdef bint judge_response(Head* head, const uint8_t* data, bint strict, uint32_t repeated, int method_id) noexcept nogil
-
-cdef bint is_host(const uint8_t* p, const uint8_t* end) noexcept nogil      # host[:port]

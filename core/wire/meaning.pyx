@@ -25,13 +25,12 @@ from hotpath.core.wire.head cimport (
     Field,
     Head,
 )
+from hotpath.core.wire.target cimport is_host
 
 
 cdef extern from "scan.h" nogil:
     enum:
         TOKEN
-        HOST
-        HEX
         DIGIT
     bint is_a(uint8_t byte, int class_bits)
     bint is_blank(uint8_t byte)
@@ -96,36 +95,6 @@ cdef bint judge_host(Head* head, const uint8_t* data, bint strict, uint32_t repe
     head.host.at = field.value_at
     head.host.size = field.value_size
     return True
-
-
-# host[:port]: letters, digits, "-._~", or an IPv6 address in brackets; a port of 1 to 65535.
-cdef bint is_host(const uint8_t* p, const uint8_t* end) noexcept nogil:
-    cdef const uint8_t* start = p
-    cdef uint32_t port = 0
-    cdef int colons = 0
-    if p < end and p[0] == c"[":
-        p += 1
-        while p < end and (is_a(p[0], HEX) or p[0] == c":" or p[0] == c"."):
-            colons += p[0] == c":"
-            p += 1
-        if p == end or p[0] != c"]" or colons < 2 or p - start > 46:     # 45: the longest, with an IPv4 address at its end
-            return False
-        p += 1
-    else:
-        p = scan_class(p, end, HOST)
-        if p == start:
-            return False
-    if p == end:
-        return True
-    if p[0] != c":" or p + 1 == end or end - p > 6:
-        return False
-    p += 1
-    while p < end:
-        if not is_a(p[0], DIGIT):
-            return False
-        port = port * 10 + p[0] - c"0"
-        p += 1
-    return 1 <= port <= 65535
 
 
 # RFC 9112 section 6.3, but for the cases that the status or the request's method decide. What is left without a length
