@@ -1,6 +1,6 @@
 """The head of an HTTP/1.1 message: one pass from bytes to spans.
 
-Targets are read in target.pyx; what it all means together is judged in meaning.pyx. A parsing function takes the place where its
+Targets are read in target.pyx; what it all means together is judged in meaning.pyx. A function takes the place where its
 part begins and returns the place behind it. NULL: it stopped; head.error says why, and while that is NULL too, the bytes
 ran out. Faults are found from left to right, so what is reported does not depend on how much more has arrived.
 """

@@ -262,3 +262,27 @@ def test_any_bytes_give_an_answer(data: bytes):
 ])
 def test_reason_phrases(status, reason):
     assert reason_phrase(status) == reason
+
+
+# Longer than two registers, so that each byte is met by the wide path and by what is left over.
+LONG = 40
+VISIBLE = frozenset(range(0x21, 0x7f))
+TOKEN = VISIBLE - frozenset(b"\"(),/:;<=>?@[\\]{}")
+
+
+@pytest.mark.parametrize(("head", "allowed"), [
+    pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nA: %s.\r\n\r\n", VISIBLE | {*b"\t ", *range(0x80, 0x100)}, id="value"),
+    pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nA%s: b\r\n\r\n", TOKEN, id="name"),
+    pytest.param(b"GET /?%s HTTP/1.1\r\nHost: a\r\n\r\n", VISIBLE - set(b"#\\"), id="query"),
+    pytest.param(b"GET /%sz HTTP/1.1\r\nHost: a\r\n\r\n", VISIBLE - set(b"#\\%"), id="path"),
+    pytest.param(b"%sZ / HTTP/1.1\r\nHost: a\r\n\r\n", TOKEN, id="method"),
+    pytest.param(b"GET / HTTP/1.1\r\nHost: z%sz\r\n\r\n", TOKEN - set(b"!#$%&'*+^`|"), id="host"),
+])
+def test_each_byte_is_judged_the_same_wherever_it_stands(head: bytes, allowed: frozenset[int]):
+    for place in range(LONG):
+        for byte in range(256):
+            middle = b"g" * place + bytes([byte]) + b"g" * (LONG - place)     # no digit, so that "%" begins no escape
+            if byte == ord(":") and b"A%s:" in head:
+                continue        # the name ends there, and the value begins
+            verdict = parse_request(head.replace(b"%s", middle))
+            assert isinstance(verdict, RequestHead) == (byte in allowed), (place, byte, verdict)
