@@ -99,7 +99,8 @@ cdef struct exchange_t:
     uint8_t chunked_out         # the response's body leaves in our chunks
     uint8_t reusable            # the server lets its connection be kept
     uint8_t retried_fresh       # a reused connection proved dead; the second try went on a fresh one
-    uint8_t retries
+    uint8_t retries             # tries after the first; resends of them went out after bytes had been sent
+    uint8_t resends
     uint8_t interims            # 1xx so far
     uint8_t counted_route       # the concurrency gauge of its route counts it
     uint8_t counted_server      # the in-flight gauge of its server counts it
@@ -169,5 +170,6 @@ cdef struct relay_t:
     Head head                   # of the request being dispatched, then of the response being relayed
     uint8_t codes[1024]         # status -> slot
     uint8_t path[65536]         # of the request being dispatched, normalised
+    uint8_t host[256]           # of the request being dispatched, in lower case
     int64_t date_s              # the second that `date` says
     uint8_t date[29]            # IMF-fixdate (RFC 9110 section 5.6.7)

@@ -105,22 +105,28 @@ cdef void put_fields(const uint8_t* data, const Head* head, size_t end, uint32_t
                      const edits_t* edits, writer_t* writer) noexcept nogil:
     """All fields but those whose Name bit is in `dropped`, the nominated and the edited; `end` is where the last line ends."""
     cdef uint32_t i
-    cdef size_t run, after
+    cdef size_t run
+    cdef bint passes
     cdef const Field* field
     if head.n_fields == 0:
         return
     run = head.fields[0].name_at
     for i in range(head.n_fields):
         field = &head.fields[i]
-        if not (NAME_BIT(field.known) & dropped
-                or (drops_underscores and field.flags & FIELD_UNDERSCORE)
-                or (edits.n_dropped and is_edited(data, field, edits))
-                or (head.connection & CONNECTION_NOMINATES and is_nominated(data, head, field))):
+        passes = not (NAME_BIT(field.known) & dropped
+                      or (drops_underscores and field.flags & FIELD_UNDERSCORE)
+                      or (edits.n_dropped and is_edited(data, field, edits))
+                      or (head.connection & CONNECTION_NOMINATES and is_nominated(data, head, field)))
+        if passes and data[field.name_at + field.name_size] == c":":
             continue
-        after = head.fields[i + 1].name_at if i + 1 < head.n_fields else end
         if field.name_at > run:
             put(writer, data + run, field.name_at - run)
-        run = after
+        if passes:                          # a server's "Name : value": no client gets to see the space
+            put(writer, data + field.name_at, field.name_size)
+            put(writer, b": ", 2)
+            put(writer, data + field.value_at, field.value_size)
+            put(writer, b"\r\n", 2)
+        run = head.fields[i + 1].name_at if i + 1 < head.n_fields else end
     if end > run:
         put(writer, data + run, end - run)
 

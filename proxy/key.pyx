@@ -36,6 +36,20 @@ cdef bint find_pair(const uint8_t* data, uint32_t size, uint8_t separator, const
         at = stop + 1
     return False
 
+cdef bint find_host(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t** value, uint32_t* size) noexcept nogil:
+    """The host in lower case: one name is one key, however it is spelled."""
+    cdef uint8_t* lowered = exchange.relay.host
+    cdef uint8_t byte
+    cdef uint32_t i
+    if head.host.size == 0 or head.host.size > sizeof(exchange.relay.host):
+        return False
+    for i in range(head.host.size):
+        byte = data[head.host.at + i]
+        lowered[i] = byte | 0x20 if c"A" <= byte <= c"Z" else byte
+    value[0] = lowered
+    size[0] = head.host.size
+    return True
+
 cdef bint key_find(const key_t* key, exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path,
                    uint32_t path_size, const uint8_t** value, uint32_t* size) noexcept nogil:
     cdef uint32_t i
@@ -44,9 +58,7 @@ cdef bint key_find(const key_t* key, exchange_t* exchange, const uint8_t* data, 
         size[0] = exchange.client_ip_size
         return True
     if key.kind == KEY_HOST:
-        value[0] = data + head.host.at
-        size[0] = head.host.size
-        return head.host.size > 0
+        return find_host(exchange, data, head, value, size)
     if key.kind == KEY_PATH:
         value[0] = path
         size[0] = path_size

@@ -212,7 +212,8 @@ cdef void on_due(Deadline* deadline) noexcept nogil:
 def open_log(str path) -> int:
     """A descriptor to append to. Standard output is opened anew where that keeps a full pipe from blocking us. Raises OSError."""
     if path != "-":
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        # O_NONBLOCK is for pipes; a file does not know it.
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
     if stat.S_ISFIFO(os.fstat(1).st_mode):
         return os.open("/proc/self/fd/1", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     return os.dup(1)

@@ -113,11 +113,12 @@ def expose(totals, gauges, *, ejected, facts) -> str:
                  [({"route": route, "code": code}, n) for (route, code), n in of("requests") if n])
     page.histogram("hotpath_proxy_request_seconds", "From the first byte of a request to the last of its answer.", BUCKETS_S,
                    seconds("seconds"))
-    page.gauge("hotpath_proxy_connections", "Client connections by state, and idle ones to servers.", [
-        ({"state": "active"}, gauges["active"]),
+    page.gauge("hotpath_proxy_connections", "Client connections by state.", [
+        ({"state": "active"}, gauges["active"] - gauges["tunnels"]),
         ({"state": "idle"}, max(0, gauges["clients"] - gauges["active"])),
-        ({"state": "tunnel"}, gauges["tunnels"]),
-        ({"state": "upstream_idle"}, gauges["idle_peers"])])
+        ({"state": "tunnel"}, gauges["tunnels"])])
+    page.gauge("hotpath_proxy_upstream_idle_connections", "Connections to servers that wait for a request.",
+               [({}, gauges["idle_peers"])])
     page.counter("hotpath_proxy_upstream_requests_total", "Answers of servers, by status.",
                  [({"upstream": upstream, "server": server, "code": code}, n)
                   for (upstream, server, code), n in of("upstream_requests") if n])

@@ -27,7 +27,7 @@ from hotpath.proxy.client cimport (
     client_close, client_grow, client_linger, client_new, client_store, count_address, exchange_free, exchange_new, set_address,
     stop_when_empty, sweep)
 from hotpath.proxy.exchange cimport (
-    LAST_OURS, LAST_THEIRS, N_STATES, REJECTED_CONCURRENCY, REJECTED_CONNECTIONS, REJECTED_MALFORMED, REJECTED_METHOD, REJECTED_NO_ROUTE,
+    LAST_NOT, LAST_OURS, LAST_THEIRS, N_STATES, REJECTED_CONCURRENCY, REJECTED_CONNECTIONS, REJECTED_MALFORMED, REJECTED_METHOD, REJECTED_NO_ROUTE,
     REJECTED_NO_SERVER, REJECTED_TIMEOUT, REJECTED_TOO_LARGE, STATE_ANSWER, STATE_BODY, STATE_CONNECT, STATE_DONE,
     STATE_ROUTE, STATE_SEND, STATE_TUNNEL, STATE_WAIT, client_t, exchange_t, peer_t, relay_t)
 from hotpath.proxy.forward cimport put, put_chunk_line, put_text, take_payload, write_request, write_response, writer_t
@@ -364,6 +364,8 @@ cdef void start_answer(exchange_t* exchange, writer_t* writer) noexcept nogil:
     cdef Py_ssize_t used
     if exchange.peer != NULL:
         peer_close(exchange.peer)
+    if exchange.relay.draining and client.last == LAST_NOT:
+        client.last = LAST_OURS
     if exchange.head_size and exchange.request_body.phase != BODY_DONE:
         used = take_payload(&exchange.request_body, client.input.data + client.input.start,
                             client.input.end - client.input.start, &payload, &n)
@@ -440,11 +442,17 @@ cdef void pump_file(exchange_t* exchange) noexcept nogil:
 cdef void forward(exchange_t* exchange, const uint8_t* path, uint32_t path_size) noexcept nogil:
     """relay.head holds the request. Tries servers until one is at least being connected to."""
     cdef relay_t* relay = exchange.relay
+    cdef server_t* tried = exchange.server
     while True:
         exchange.server = server_lease(exchange, exchange.client.input.data, &relay.head, path, path_size)
         if exchange.server == NULL:
+            exchange.server = tried
             give_up(exchange)
             return
+        if exchange.tried:
+            exchange.retries += 1
+            relay.counts.retries[exchange.route.upstream - relay.plan.upstreams] += 1
+        tried = exchange.server
         if peer_lease(exchange, exchange.retried_fresh) != NULL:
             break
         server_failed(exchange.server, relay.loop.now_us)
@@ -645,9 +653,8 @@ cdef void peer_failed(exchange_t* exchange) noexcept nogil:
     exchange.tried |= <uint64_t>1 << (exchange.server.position & 63)
     if connecting and in_time:
         forward_again(exchange)             # nothing was sent: any method may go on
-    elif silent and exchange.is_safe and exchange.retries < upstream.retry_attempts and in_time:
-        exchange.retries += 1
-        exchange.relay.counts.retries[upstream - exchange.relay.plan.upstreams] += 1
+    elif silent and exchange.is_safe and exchange.resends < upstream.retry_attempts and in_time:
+        exchange.resends += 1
         forward_again(exchange)
     elif exchange.timed_out:
         answer(exchange, 504, b"the server took too long")
@@ -809,9 +816,9 @@ cdef bint relay_interim(exchange_t* exchange, const uint8_t* data, size_t size) 
 cdef bint may_retry_status(exchange_t* exchange, int status) noexcept nogil:
     cdef upstream_t* upstream = exchange.route.upstream
     return upstream.retry_statuses[status >> 6] >> (status & 63) & 1 and exchange.is_safe \
-        and exchange.retries < upstream.retry_attempts \
+        and exchange.resends < upstream.retry_attempts \
         and (upstream.retry_ms == 0 or exchange.relay.loop.now_us - exchange.began_us < upstream.retry_ms * 1000) \
-        and exchange.retries + 1 < upstream.n_servers
+        and exchange.resends + 1 < upstream.n_servers
 
 cdef void relay_final(exchange_t* exchange, uint8_t* data, size_t head_size, size_t size) noexcept nogil:
     """The head of the final response, `head_size` bytes at `data`, and `size` bytes behind it."""
@@ -825,8 +832,7 @@ cdef void relay_final(exchange_t* exchange, uint8_t* data, size_t head_size, siz
     if may_retry_status(exchange, head.status):
         server_failed(exchange.server, relay.loop.now_us)
         exchange.tried |= <uint64_t>1 << (exchange.server.position & 63)
-        exchange.retries += 1
-        relay.counts.retries[exchange.route.upstream - relay.plan.upstreams] += 1
+        exchange.resends += 1
         peer_close(exchange.peer)
         forward_again(exchange)
         return
@@ -834,8 +840,8 @@ cdef void relay_final(exchange_t* exchange, uint8_t* data, size_t head_size, siz
     exchange.answered_us = relay.loop.now_us
     exchange.upstream_status = exchange.status = head.status
     exchange.reusable = head.keep_alive and head.framing != BODY_UNTIL_CLOSE
-    if not exchange.request_sent:
-        client.last = LAST_OURS                  # the rest of its body is not worth reading
+    if not exchange.request_sent or relay.draining:
+        client.last = LAST_OURS             # the rest of its body is not worth reading
     if head.framing == BODY_CHUNKED or head.framing == BODY_UNTIL_CLOSE:
         exchange.chunked_out = exchange.minor == 1
         if exchange.minor == 0:
@@ -935,6 +941,7 @@ cdef void start_tunnel(exchange_t* exchange, uint8_t* data, size_t head_size, si
     cdef Buffer* input = client.input
     cdef writer_t writer
     if not (exchange.wants_websocket and exchange.relay.head.upgrades_websocket):
+        exchange.client.last = LAST_OURS    # whatever protocol the client speaks now, it is not HTTP/1.1 for sure
         bad_gateway(exchange, b"the server switches protocols unasked")
         return
     server_answered(exchange.server)

@@ -247,7 +247,7 @@ cdef void table_match(table_t* table, const uint8_t* data, const Head* head, con
 cdef chain_t make_chain(Plan plan, indexes):
     """More header conditions first; the sort is stable, so the file's order decides between equals."""
     cdef chain_t made
-    ordered = sorted(indexes, key=lambda index: -plan.c.routes[<size_t>index].n_fields)
+    ordered = sorted(indexes, key=lambda index: plan.c.routes[<size_t>index].n_fields, reverse=True)
     made.n_routes = len(ordered)
     made.routes = <route_t**>plan.reserve(sizeof(route_t*) * max(1, len(ordered)))
     for i, index in enumerate(ordered):

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 # An admin client that sends nothing for so long is cut.
 SILENCE_S = 10
+# How soon a drain stops the accepting.
+POLL_S = 0.05
 
 
 class AdminServer(ThreadingHTTPServer):
@@ -39,6 +41,14 @@ class AdminServer(ThreadingHTTPServer):
         self.server_address = ("", 0)
         self.metrics = metrics
         self.token = token
+        self.busy = 0                       # requests being answered
+        self.idle = threading.Condition()
+
+    def drain(self) -> None:
+        """Accept no more; wait for the answers under way."""
+        self.shutdown()
+        with self.idle:
+            self.idle.wait_for(lambda: self.busy == 0, SILENCE_S)
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
         """Accept; a unix socket's peer has no address."""
@@ -53,6 +63,20 @@ class AdminHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = SILENCE_S
     server: AdminServer
+
+    def handle_one_request(self) -> None:
+        """Count what is being answered, from its first byte."""
+        if not self.rfile.peek(1):
+            self.close_connection = True
+            return
+        with self.server.idle:
+            self.server.busy += 1
+        try:
+            super().handle_one_request()
+        finally:
+            with self.server.idle:
+                self.server.busy -= 1
+                self.server.idle.notify_all()
 
     def do_GET(self) -> None:
         """Answer."""
@@ -109,11 +133,12 @@ def run(context: WorkerContext, listeners: list[socket.socket], metrics: Callabl
         signal.signal(number, lambda _number, _frame: ended.set())
     signal.signal(signal.SIGUSR1, lambda _number, _frame: reopen_log())
     context.ready()
-    for listener in listeners:
-        listener.setblocking(True)
-        server = AdminServer(listener, metrics, token)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    servers = [AdminServer(listener, metrics, token) for listener in listeners]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": POLL_S}, daemon=True).start()
     ended.wait()
+    for server in servers:
+        server.drain()
 
 
 def reopen_log() -> None:
