@@ -271,7 +271,8 @@ cdef class Loop:
             self.run_timers()
         if self.ready:
             self.run_ready()
-        loop_read_clocks(&self.c)    # Python took its time, and the next wait is reckoned from now
+        if self.c.timer_us != INT64_MAX or self.c.wheel.next_ms != INT64_MAX:
+            loop_read_clocks(&self.c)       # Python took its time, and the next wait is reckoned from now
         return 0
 
     cdef int run_signals(self) except -1:
