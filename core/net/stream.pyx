@@ -542,6 +542,4 @@ cdef bint write_face(face_t* face, const uint8_t* data, size_t size) noexcept no
         return False
     if n > face.high_water:
         face.above = True
-    if face.above:
-        loop_defer(face.stream.loop, &face.flushing)    # it may be below already, and then no edge comes to say so
     return not face.above

@@ -426,6 +426,32 @@ def test_closing_a_neighbour_drops_its_events_of_the_same_batch(loop):
         peer.close()
 
 
+def test_writing_to_and_closing_a_neighbour_leaves_nothing_in_the_loop_that_points_at_it(loop):
+    """The neighbour is freed before the end of the turn, when its write would leave; other objects take its memory."""
+    pairs = [socket.socketpair() for _ in range(30)]
+    streams = []
+    taken = []
+
+    def on_data(stream, _data):
+        for other in streams:
+            if other is not stream:
+                other.write(b"x")
+                other.close()
+        streams.clear()
+        loop.call_soon(lambda: taken.extend(bytes([255]) * size for size in range(256, 480, 8) for _ in range(200)))
+        loop.call_later(0.01, loop.stop)
+
+    for ours, peer in pairs:
+        stream = Stream(loop, ours)
+        stream.on_data = on_data
+        streams.append(stream)
+        peer.send(b"x")
+    del stream
+    loop.run()
+    for _, peer in pairs:
+        peer.close()
+
+
 def test_a_file_is_sent_behind_what_was_written(loop, run_until, pair, tmp_path):
     ours, peer = pair
     stream = Stream(loop, ours)
