@@ -166,6 +166,7 @@ cdef struct relay_t:
     uint8_t draining
     void (*on_peer_events)(Source*, uint32_t) noexcept nogil
     void (*on_peer_due)(Deadline*) noexcept nogil
+    void (*proceed)(client_t*) noexcept nogil           # the next request of a client whose exchange is over
     uint64_t dice               # xorshift state: P2C
     Head head                   # of the request being dispatched, then of the response being relayed
     uint8_t codes[1024]         # status -> slot
@@ -173,3 +174,16 @@ cdef struct relay_t:
     uint8_t host[256]           # of the request being dispatched, in lower case
     int64_t date_s              # the second that `date` says
     uint8_t date[29]            # IMF-fixdate (RFC 9110 section 5.6.7)
+
+# For both directions of the relay.
+cdef enum:
+    FRAMING_BYTES = 32          # kept free behind what is read: CRLF and a last chunk are written there
+    MAX_READS = 16              # of one stream per turn (1 MiB), so that one download does not starve the others
+    FOR_NOW_MS = 3600000        # a deadline that fired without anything being due looks again then
+
+cdef void move(exchange_t* exchange, int state) noexcept nogil                  # the table of states allows it, or we abort
+cdef stream_t* stream_of(Deadline* deadline) noexcept nogil                     # the owner of stream_t.deadline
+cdef exchange_t* exchange_of(Deadline* deadline) noexcept nogil                 # the owner of exchange_t.deadline
+cdef void look_again(stream_t* stream) noexcept nogil
+cdef void arm(client_t* client, int64_t after_ms) noexcept nogil                # 0: nothing is due
+cdef void arm_peer(peer_t* peer, int64_t after_ms) noexcept nogil
