@@ -286,7 +286,7 @@ cdef void on_face_events(Source* source, uint32_t events) noexcept nogil:
 cdef void flush_face(Deferred* deferred) noexcept nogil:
     cdef face_t model           # for where `flushing` stands in it
     cdef face_t* face = <face_t*>(<size_t>deferred - (<size_t>&model.flushing - <size_t>&model))
-    if face.stream.source.fd >= 0 and not face.closing:
+    if face.stream.source.fd >= 0 and not face.closing and not face.opening:
         push(face)
 
 
@@ -297,6 +297,7 @@ cdef void on_face_gone(stream_t* stream) noexcept nogil:
 cdef int run_face(Callback* callback) except -1:
     cdef Stream self = <Stream>callback.owner
     cdef face_t* face = &self.c
+    cdef int error
     if face.stream.source.fd < 0:
         return self.tell_closed()
     if face.closing:
@@ -311,8 +312,12 @@ cdef int run_face(Callback* callback) except -1:
     if face.above and face.stream.n_unsent <= face.low_water and face.file_left == 0 and not face.closing:
         face.above = False
         self.told(self.on_drain, (self,))
-    if face.told_end and face.stream.shut == SHUT_SENT:
-        self.close()
+    if face.told_end and not face.closing:
+        error = stream_error(&face.stream)      # nothing is read behind the end that could tell of a reset
+        if error:
+            return self.fail(error)
+        if face.stream.shut == SHUT_SENT:
+            self.close()
     return 0
 
 
@@ -465,7 +470,7 @@ cdef class Stream:
         cdef int error
         if not self.c.stream.opened and not self.c.stream.hung:
             return False
-        error = stream_error(&self.c.stream)
+        error = self.c.error or stream_error(&self.c.stream)   # a write may have taken the socket's error already
         if error:
             self.fail(error)
             return False

@@ -255,6 +255,21 @@ def test_a_reset_is_told_as_the_error_of_on_close(loop, run_until, pair):
     assert [type(error) for error in closed] == [ConnectionResetError]
 
 
+def test_a_reset_behind_the_peers_end_is_told_too(loop, run_until, pair):
+    ours, peer = pair
+    stream = Stream(loop, ours)
+    told = []
+    stream.on_data = lambda _stream, _data: None
+    stream.on_end = lambda _stream: told.append("end")
+    stream.on_close = lambda _stream, error: told.append(type(error))
+    peer.shutdown(socket.SHUT_WR)
+    run_until(lambda: told)
+    reset_on_close(peer)
+    peer.close()
+    run_until(lambda: len(told) == 2)
+    assert told == ["end", BrokenPipeError]     # so Linux calls a reset of what the peer had ended
+
+
 @pytest.mark.parametrize("size", [1, 100_000])
 def test_writing_to_a_peer_that_is_gone_closes_with_the_error(loop, run_until, pair, size):
     ours, peer = pair
