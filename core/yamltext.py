@@ -155,7 +155,7 @@ class _Reading:
     def key(self, node: yaml.Node, path: PathTo) -> str:
         if not isinstance(node, yaml.ScalarNode):
             self.fail(node, path, "a key is a list or a mapping; allowed: text")
-        return self.sound(node, path)
+        return self.filled_in(node, path, self.sound(node, path))
 
     def scalar(self, node: yaml.ScalarNode, path: PathTo) -> Scalar:
         text = self.filled_in(node, path, self.sound(node, path))

@@ -11,7 +11,7 @@ cdef Limits as_wide_as_possible() noexcept nogil:
     return limits
 
 
-def scan_request(object data, *, bint strict=True, int repeat=1) -> int:
+def scan_request(object data, bint strict=True, int repeat=1) -> int:
     """Bytes of the request head that `data` begins with; -2: not whole yet, -1: broken. Parses `repeat` times, for benchmarks.
 
     `data` is anything with a contiguous buffer. No limits but the parser's capacity of 256 fields.
@@ -19,7 +19,7 @@ def scan_request(object data, *, bint strict=True, int repeat=1) -> int:
     return scan(data, strict, repeat, False)
 
 
-def scan_response(object data, *, bint strict=True, int repeat=1) -> int:
+def scan_response(object data, bint strict=True, int repeat=1) -> int:
     """As scan_request, for the head of a response to a GET."""
     return scan(data, strict, repeat, True)
 
