@@ -13,5 +13,8 @@ cdef void write_problem(exchange_t* exchange, int status, const char* detail, co
 cdef void write_respond_head(exchange_t* exchange, writer_t* writer) noexcept nogil
 cdef void write_redirect(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
                          writer_t* writer) noexcept nogil
+# A path of this site, for Location: "//x" would name the host x (RFC 3986 section 4.2), so it gets one slash.
+cdef void put_local(const uint8_t* path, uint32_t path_size, writer_t* writer) noexcept nogil
+cdef void put_query(const uint8_t* data, const Head* head, writer_t* writer) noexcept nogil     # "?" and the query
 # Status line, Date, and "Name: value" lines of a final answer; the caller goes on with framing and write_end.
 cdef void write_start(exchange_t* exchange, int status, writer_t* writer) noexcept nogil

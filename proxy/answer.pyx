@@ -113,25 +113,41 @@ cdef void write_respond_head(exchange_t* exchange, writer_t* writer) noexcept no
         write_length(exchange.route.answer_body.size, writer)
     write_end(exchange, writer)
 
+cdef void put_local(const uint8_t* path, uint32_t path_size, writer_t* writer) noexcept nogil:
+    while path_size > 1 and path[0] == c"/" and path[1] == c"/":
+        path += 1
+        path_size -= 1
+    put(writer, path, path_size)
+
+cdef void put_query(const uint8_t* data, const Head* head, writer_t* writer) noexcept nogil:
+    put(writer, b"?", 1)
+    put(writer, data + head.query.at, head.query.size)
+
 cdef void write_redirect(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
                          writer_t* writer) noexcept nogil:
     """Location is route.answer_body with {path} put in; the query goes along unless the target has one of its own."""
     cdef const text_t* to = &exchange.route.answer_body
     cdef uint32_t at = 0
-    cdef bint has_query = False
+    cdef bint owes_query = head.has_query
     write_start(exchange, exchange.route.status, writer)
     put(writer, b"Location: ", 10)
     while at < to.size:
         if to.size - at >= 6 and memcmp(to.data + at, b"{path}", 6) == 0:
-            put(writer, path, path_size)
+            if at == 0:
+                put_local(path, path_size, writer)
+            else:
+                put(writer, path, path_size)
             at += 6
         else:
-            has_query = has_query or to.data[at] == c"?"
+            if to.data[at] == c"?":
+                owes_query = False
+            elif to.data[at] == c"#" and owes_query:    # a query stands before the fragment
+                put_query(data, head, writer)
+                owes_query = False
             put(writer, to.data + at, 1)
             at += 1
-    if head.has_query and not has_query:
-        put(writer, b"?", 1)
-        put(writer, data + head.query.at, head.query.size)
+    if owes_query:
+        put_query(data, head, writer)
     put(writer, b"\r\n", 2)
     write_length(0, writer)
     write_end(exchange, writer)

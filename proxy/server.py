@@ -2,10 +2,13 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -17,6 +20,7 @@ from hotpath.core.listen import Listeners
 from hotpath.core.master import WorkerContext
 from hotpath.core.master import run as run_master
 from hotpath.core.telemetry import Ledger, LogFile, start_logging
+from hotpath.core.worker import Identity
 
 from . import warden
 from .config import Listen, ProxyConfig
@@ -27,11 +31,15 @@ from .route import Table
 from .state import State, Unresolved
 from .worker import Worker
 
+log = logging.getLogger(__name__)
+
 
 class ProxyGeneration:
     """One configuration with its sockets and its shared memory: what the master forks workers from."""
 
-    def __init__(self, service: ProxyService, config: ProxyConfig, state: State, listeners: Listeners, number: int) -> None:
+    def __init__(
+        self, service: ProxyService, config: ProxyConfig, state: State, listeners: Listeners, number: int
+    ) -> None:
         """Bind, and open the access log. Raises ConfigError."""
         self._service = service
         self._config = config
@@ -53,7 +61,9 @@ class ProxyGeneration:
             try:
                 self.access_log = AccessLog(config.log.access)
             except OSError as error:
-                raise service.blame(("log", "access", "path"), f"{config.log.access.path!r} cannot be opened: {error.strerror}") from None
+                message = f"{config.log.access.path!r} cannot be opened: {error.strerror}"
+                raise service.blame(("log", "access", "path"), message) from None
+        self._token = service.token(config)
 
     @property
     def plan(self) -> CrewPlan:
@@ -77,8 +87,7 @@ class ProxyGeneration:
         """In the child."""
         for one in self._sockets:
             one.close()
-        token_file = self._config.admin.token_file if self._config.admin is not None else None
-        warden.run(context, self._admin, self.metrics, token_file)
+        warden.run(context, self._admin, self.metrics, self._token)
 
     def metrics(self) -> str:
         """Everything counted, as Prometheus text."""
@@ -140,23 +149,46 @@ class ProxyService:
         try:
             return State(config, self._generation.state if self._generation is not None else None)
         except Unresolved as error:
-            for name, upstream in config.upstreams.items():
-                for i, server in enumerate(upstream.servers):
-                    if server.address == error.address:
-                        raise self.blame(("upstreams", name, "servers", i, "address"), f"{error.address} does not resolve: {error.strerror}") from None
-            raise
+            message = f"{error.address} does not resolve: {error.strerror}"
+            raise self.blame(_server_at(config, error.address), message) from None
+
+    def token(self, config: ProxyConfig) -> str | None:
+        """What admin's token_file holds. Raises ConfigError."""
+        if config.admin is None or config.admin.token_file is None:
+            return None
+        at = ("admin", "token_file")
+        try:
+            token = Path(config.admin.token_file).read_text("ascii").strip()
+        except OSError as error:
+            raise self.blame(at, f"{config.admin.token_file!r} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise self.blame(at, f"{config.admin.token_file!r} holds more than ASCII text") from None
+        if not token:
+            raise self.blame(at, f"{config.admin.token_file!r} is empty; it must hold the token")
+        return token
 
     def check(self) -> None:
         """All that can be known without binding. Raises ConfigError."""
         config = self.config()
         Table(Plan(config, self.state(config), 0))
-        for at, log in ((("log", "access", "path"), config.log.access), (("log", "error", "path"), config.log.error)):
-            if log is not None and log.path != "-" and not _is_writable(Path(log.path)):
-                raise self.blame(at, f"{log.path!r} cannot be written")
+        for name, file in (("access", config.log.access), ("error", config.log.error)):
+            if file is not None and file.path != "-" and not _is_writable(Path(file.path)):
+                raise self.blame(("log", name, "path"), f"{file.path!r} cannot be written")
+        self.token(config)
+        self.check_user(config)
+
+    def check_user(self, config: ProxyConfig) -> None:
+        """Whether workers may become `user`. Raises ConfigError."""
+        if config.user is not None:
+            try:
+                Identity.of(config.user)
+            except ConfigError as error:
+                raise self.blame(("user",), error.message) from None
 
     def load(self, listeners: Listeners) -> ProxyGeneration:
         """A generation of the file as it is now."""
         config = self.config()
+        self.check_user(config)
         state = self.state(config)
         Table(Plan(config, state, 0))
         number = self._generation.number + 1 if self._generation is not None else 1
@@ -177,9 +209,21 @@ class ProxyService:
         self.reloads.add(1, 1)
 
     def reopen_logs(self) -> None:
-        """USR1 in the master."""
+        """USR1 in the master: a worker forked from now on must not go on in the old files."""
         if self._log is not None:
-            self._log.reopen()
+            with _logged("error log"):
+                self._log.reopen()
+        if self._generation is not None and self._generation.access_log is not None:
+            with _logged("access log"):
+                self._generation.access_log.reopen()
+
+
+@contextmanager
+def _logged(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        log.error("%s not reopened cause=%s", what, error)
 
 
 def _place_of(config: ProxyConfig, address: str) -> tuple[str | int, ...]:
@@ -189,21 +233,39 @@ def _place_of(config: ProxyConfig, address: str) -> tuple[str | int, ...]:
     return ("admin", "address")
 
 
+def _server_at(config: ProxyConfig, address: Address) -> tuple[str | int, ...]:
+    return next(
+        ("upstreams", name, "servers", i, "address")
+        for name, upstream in config.upstreams.items()
+        for i, server in enumerate(upstream.servers) if server.address == address
+    )
+
+
 def _is_writable(path: Path) -> bool:
     return os.access(path if path.exists() else path.parent, os.W_OK) and not path.is_dir()
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a flag in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit status 2."""
+        self.exit(2, f"{self.prog}: {message}; allowed: see --help\n")
+
+
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The flags; `serve` is optional, so that nginx's habit and the house's both work."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="hotpath-proxy", allow_abbrev=False,
         description="A reverse proxy: routes, balances, limits and logs HTTP as its YAML file says.",
-        epilog="Signals to the started process: HUP reload, TERM or QUIT drain and stop, USR1 reopen logs, USR2 upgrade the binary.")
+        epilog="Signals to the started process: HUP reload, TERM or QUIT drain and stop, USR1 reopen logs, "
+               "USR2 upgrade the binary.",
+    )
     parser.add_argument("command", nargs="?", choices=["serve"], help="may be left out")
     parser.add_argument("-c", "--config", metavar="FILE", required=True, help="the configuration (YAML)")
-    parser.add_argument("-t", "--check", action="store_true", help="check the configuration and exit: 0, or 2 with the reason")
+    parser.add_argument("-t", "--check", action="store_true", help="check and exit: 0, or 2 with the reason")
     parser.add_argument("-T", "--dump", action="store_true", help="check, print the effective configuration and exit")
-    parser.add_argument("--listen", metavar="ADDR", help="listen here instead of the file's listen: HOST:PORT, [V6]:PORT or unix:PATH")
+    parser.add_argument("--listen", metavar="ADDR", help=f"instead of the file's listen: {Address.forms}")
     parser.add_argument("--workers", metavar="N", help="instead of the file's workers: auto, or 1 to 256")
     return parser.parse_args(argv)
 

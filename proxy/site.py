@@ -12,7 +12,8 @@ from urllib.parse import unquote_to_bytes
 
 # Text without a charset is read as Latin-1 or guessed; nearly all of it is UTF-8 today.
 _TEXT = ("text/", "application/javascript", "application/json")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)\s*", re.IGNORECASE)
+# More than 18 digits are beyond any file, and int() refuses thousands of them.
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNORECASE)
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
@@ -28,7 +29,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An answer: `size` bytes of `fd` from `offset`. `fd` is -1 when there is nothing to send; else the caller closes it."""
+    """An answer: `size` bytes of `fd` from `offset`; the caller closes `fd`. It is -1 when there is nothing to send."""
 
     status: int
     fields: tuple[tuple[str, str], ...] = ()
@@ -38,7 +39,7 @@ class Found:
 
 
 class Site:
-    """The files below one folder. Nothing outside of it is ever opened, by whatever path or link."""
+    """The files below one folder. Nothing outside of it is ever read, by whatever path or link."""
 
     def __init__(self, root: str, *, index: str = "index.html", fallback: str | None = None) -> None:
         """`fallback` is the file to send for what is not there."""
@@ -47,7 +48,10 @@ class Site:
         self._fallback = fallback
 
     def find(self, path: bytes, wanted: Wanted) -> Found:
-        """Answer for a request's path (as sent, without query): 200, 206, 301, 304, 404 or 416."""
+        """Answer for a request's path (as sent, without query): 200, 206, 301, 304, 404 or 416.
+
+        301 is for the path that the client sent with a slash behind it: whoever asked knows both.
+        """
         name = unquote_to_bytes(path)
         parts = name.split(b"/")
         if b"\0" in name or b".." in parts or b"." in parts:
@@ -57,13 +61,11 @@ class Site:
             local = os.path.join(local, os.fsencode(self._index))
         fd = self._open(local)
         if fd is None and not name.endswith(b"/") and self._is_folder(local):
-            return Found(301, (("Location", path.decode("ascii") + "/"),))
+            return Found(301)
         if fd is None and self._fallback is not None:
             local = os.fsencode(self._fallback)
             fd = self._open(local)
-        if fd is None:
-            return Found(404)
-        return _answer(fd, os.fsdecode(local), wanted)
+        return Found(404) if fd is None else _answer(fd, os.fsdecode(local), wanted)
 
     def _is_folder(self, local: bytes) -> bool:
         folder = os.path.join(os.fsencode(self._root), local)
@@ -128,7 +130,7 @@ def _is_fresh(wanted: Wanted, tag: str, modified_s: int) -> bool:
 
 
 def _part(wanted: Wanted, tag: str, modified: str, size: int) -> tuple[int, int] | None:
-    """The bytes [start, stop) of a single range; None: all of it, also for several ranges or a part of an older copy."""
+    """The bytes [start, stop) of a single range; None: all of it, as for several ranges, or a part of an older copy."""
     if wanted.range is None or (wanted.if_range is not None and wanted.if_range.strip() not in (tag, modified)):
         return None
     match = _RANGE.fullmatch(wanted.range)

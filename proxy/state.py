@@ -1,4 +1,4 @@
-"""What the workers of one generation share: memory mapped before the fork, and what lives on from the generation before."""
+"""What the workers of one generation share: memory mapped before the fork, some of it from the generation before."""
 from __future__ import annotations
 
 import secrets
@@ -24,8 +24,8 @@ Resolved = tuple[int, tuple[object, ...] | str]
 class State:
     """Counters, gauges, health and rate cells for `workers` workers of `config`.
 
-    Rate cells are taken over from `before` where a limit of that name has the same size, so that a reload lets nobody start
-    afresh. Raises OSError when a server's name does not resolve; the exception's `address` says which.
+    Rate cells are taken over from `before` where a limit of that name has the same size, so that a reload lets nobody
+    start afresh. Raises Unresolved.
     """
 
     def __init__(self, config: ProxyConfig, before: State | None = None) -> None:
@@ -44,7 +44,8 @@ class State:
         self.limiters: dict[str, RateLimiter] = {}
         for name, limit in config.rate_limits.items():
             old = before.limiters.get(name) if before is not None else None
-            self.limiters[name] = old if old is not None and old.slots == _rounded(limit.slots) else RateLimiter(limit.slots)
+            keeps = old is not None and old.slots == _rounded(limit.slots)
+            self.limiters[name] = old if old is not None and keeps else RateLimiter(limit.slots)
         self.sites = {
             route.name: Site(route.static.root, index=route.static.index, fallback=route.static.fallback)
             for route in config.routes if route.static is not None
@@ -52,8 +53,8 @@ class State:
 
     def health_of(self, config: ProxyConfig) -> list[tuple[str, str, bool]]:
         """(upstream, server, in service) of every server, in the file's order."""
-        words = memoryview(self.health).cast("B").cast("q")
-        servers = [(name, str(server.address)) for name, upstream in config.upstreams.items() for server in upstream.servers]
+        words = self.health.memory.cast("q")
+        servers = [(name, str(server.address)) for name, each in config.upstreams.items() for server in each.servers]
         now_us = time.monotonic_ns() // 1000
         return [(name, server, words[3 * i + 2] <= now_us) for i, (name, server) in enumerate(servers)]
 
@@ -62,7 +63,7 @@ class State:
         for gauges in (self.gauges, self.in_flight, self.route_in_flight):
             gauges.clear(worker)
         if self.by_address is not None:
-            memoryview(self.by_address).cast("B")[worker * ADDRESS_BYTES:(worker + 1) * ADDRESS_BYTES] = bytes(ADDRESS_BYTES)
+            self.by_address.memory[worker * ADDRESS_BYTES:(worker + 1) * ADDRESS_BYTES] = bytes(ADDRESS_BYTES)
 
 
 def _rounded(slots: int) -> int:
@@ -80,12 +81,17 @@ class Unresolved(OSError):
 
 
 def resolve(address: Address) -> Resolved:
-    """(family, sockaddr) of a server's address, the resolver's first answer. Raises Unresolved."""
+    """(family, sockaddr) of a server's address. Raises Unresolved.
+
+    Of several, the first IPv4 one: of the two addresses of `localhost` it is the one that nearly every server takes.
+    """
     if address.is_unix:
         return socket.AF_UNIX, address.path
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise Unresolved(address, error) from None
-    family, _, _, _, sockaddr = found[0]
+    except UnicodeError as error:       # a label that DNS has no room for
+        raise Unresolved(address, OSError(0, str(error))) from None
+    family, _, _, _, sockaddr = min(found, key=lambda answer: answer[0] != socket.AF_INET)
     return family, sockaddr

@@ -3,10 +3,9 @@ import logging
 import os
 
 from libc.stdint cimport uint8_t, uint32_t
-from libc.string cimport memcmp
 
-from hotpath.core.wire.http1 cimport METHOD_HEAD, Field, Head
-from hotpath.proxy.answer cimport write_start
+from hotpath.core.wire.http1 cimport METHOD_GET, METHOD_HEAD, Field, Head
+from hotpath.proxy.answer cimport put_local, put_query, write_start
 from hotpath.proxy.exchange cimport exchange_t
 from hotpath.proxy.forward cimport put, put_int, write_end, writer_t
 from hotpath.proxy.site import Wanted
@@ -40,18 +39,24 @@ cdef int find_and_write(exchange_t* exchange, const uint8_t* data, const Head* h
     if strip and asked.startswith(exchange.route.strip_prefix.data[:strip]) and asked[strip:strip + 1] in (b"/", b""):
         asked = asked[strip:] or b"/"
     asked = exchange.route.add_prefix.data[:exchange.route.add_prefix.size] + asked
+    # Range is for GET alone (RFC 9110 section 14.2).
     found = (<object>exchange.route.site).find(asked, Wanted(
-        range=value_of(data, head, b"range"), if_range=value_of(data, head, b"if-range"),
+        range=value_of(data, head, b"range") if exchange.method_id == METHOD_GET else None,
+        if_range=value_of(data, head, b"if-range"),
         if_none_match=value_of(data, head, b"if-none-match"), if_modified_since=value_of(data, head, b"if-modified-since")))
     if found.status == 404:
         return 404
     exchange.status = found.status
     write_start(exchange, found.status, writer)
-    fields = found.fields
-    if found.status == 301 and strip:       # the client's own path, not ours
-        fields = (("Location", path[:path_size].decode("ascii") + "/"),)
-    lines = "".join(f"{name}: {value}\r\n" for name, value in fields).encode("latin-1", "replace")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in found.fields).encode("latin-1")
     put(writer, <const char*>lines, len(lines))
+    if found.status == 301:
+        put(writer, b"Location: ", 10)
+        put_local(path, path_size, writer)
+        put(writer, b"/", 1)
+        if head.has_query:
+            put_query(data, head, writer)
+        put(writer, b"\r\n", 2)
     if found.status != 304:
         put(writer, b"Content-Length: ", 16)
         put_int(writer, found.size)

@@ -8,47 +8,47 @@ from __future__ import annotations
 import hmac
 import json
 import logging
+import selectors
 import signal
 import socket
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-from hotpath.core.worker import WorkerContext
+from hotpath.core.worker import DRAIN_SIGNALS, WorkerContext
 
 log = logging.getLogger(__name__)
 
 # An admin client that sends nothing for so long is cut.
 SILENCE_S = 10
-# How soon a drain stops the accepting.
-POLL_S = 0.05
+# One thread each; a scraper and a few operators need no more. The next one is closed unheard.
+MAX_CLIENTS = 64
 
 
 class AdminServer(ThreadingHTTPServer):
-    """HTTP on sockets that are listening already."""
+    """HTTP on one socket that is listening already. The caller says when somebody waits there."""
 
     daemon_threads = True
-    token: str | None = None
-    metrics: Callable[[], str]
+    timeout = 0.0       # of handle_request: another warden may have taken who waited
 
     def __init__(self, listener: socket.socket, metrics: Callable[[], str], token: str | None) -> None:
         """`token`: what `Authorization: Bearer` must say; None: nothing."""
         super().__init__(("", 0), AdminHandler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
-        self.server_address = ("", 0)
         self.metrics = metrics
         self.token = token
-        self.busy = 0                       # requests being answered
-        self.idle = threading.Condition()
+        self.n_clients = 0
+        self.n_busy = 0     # requests being answered
+        self.changed = threading.Condition()
 
     def drain(self) -> None:
-        """Accept no more; wait for the answers under way."""
-        self.shutdown()
-        with self.idle:
-            self.idle.wait_for(lambda: self.busy == 0, SILENCE_S)
+        """Wait for the answers under way."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.n_busy == 0, SILENCE_S)
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
         """Accept; a unix socket's peer has no address."""
@@ -56,55 +56,88 @@ class AdminServer(ThreadingHTTPServer):
         connection.setblocking(True)
         return connection, address if isinstance(address, tuple) else ("unix", 0)
 
+    def verify_request(self, request: object, client_address: object) -> bool:
+        """Whether one more client may stay."""
+        return self.n_clients < MAX_CLIENTS
+
+    @contextmanager
+    def counted(self, what: str) -> Iterator[None]:
+        """One more of `what` (n_clients, n_busy) while the block runs."""
+        self._count(what, 1)
+        try:
+            yield
+        finally:
+            self._count(what, -1)
+
+    def _count(self, what: str, n: int) -> None:
+        with self.changed:
+            setattr(self, what, getattr(self, what) + n)
+            self.changed.notify_all()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that is gone is nobody's fault; anything else that is being handled here is ours."""
+        error = sys.exception()
+        if not isinstance(error, (ConnectionError, TimeoutError)):
+            log.error("admin request failed", exc_info=error)
+
 
 class AdminHandler(BaseHTTPRequestHandler):
     """One admin connection."""
 
     protocol_version = "HTTP/1.1"
+    server_version = "hotpath"
+    sys_version = ""
     timeout = SILENCE_S
     server: AdminServer
 
-    def handle_one_request(self) -> None:
-        """Count what is being answered, from its first byte."""
-        if not self.rfile.peek(1):
+    def handle(self) -> None:
+        """Serve the connection to its end."""
+        with self.server.counted("n_clients"):
+            super().handle()
+
+    def parse_request(self) -> bool:
+        """As the library; the body of a request is never read, so it ends the connection."""
+        whole = super().parse_request()
+        if whole and ("Content-Length" in self.headers or "Transfer-Encoding" in self.headers):
             self.close_connection = True
-            return
-        with self.server.idle:
-            self.server.busy += 1
-        try:
-            super().handle_one_request()
-        finally:
-            with self.server.idle:
-                self.server.busy -= 1
-                self.server.idle.notify_all()
+        return whole
 
     def do_GET(self) -> None:
         """Answer."""
-        path = self.path.partition("?")[0]
-        if path not in ("/healthz", "/metrics"):
-            self.problem(HTTPStatus.NOT_FOUND, "there is /healthz and /metrics")
-        elif not self.is_allowed():
-            self.problem(HTTPStatus.UNAUTHORIZED, "Authorization: Bearer TOKEN is needed", ("WWW-Authenticate", "Bearer"))
-        elif path == "/healthz":
-            self.reply(HTTPStatus.OK, "application/json", json.dumps({"status": "ok"}))
-        else:
-            self.reply(HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", self.server.metrics())
+        with self.server.counted("n_busy"):
+            self.answer(self.path.partition("?")[0])
 
     do_HEAD = do_GET
 
     def do_POST(self) -> None:
         """Nothing here changes."""
         self.problem(HTTPStatus.METHOD_NOT_ALLOWED, "only GET", ("Allow", "GET, HEAD"))
-        self.close_connection = True
 
-    do_PUT = do_PATCH = do_DELETE = do_POST
+    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST
+
+    def answer(self, path: str) -> None:
+        """The page at `path`, or why not."""
+        if path not in ("/healthz", "/metrics"):
+            self.problem(HTTPStatus.NOT_FOUND, "there is /healthz and /metrics")
+        elif not self.is_allowed():
+            detail = "Authorization: Bearer TOKEN is needed"
+            self.problem(HTTPStatus.UNAUTHORIZED, detail, ("WWW-Authenticate", "Bearer"))
+        elif path == "/healthz":
+            self.reply(HTTPStatus.OK, "application/json", json.dumps({"status": "ok"}))
+        else:
+            self.reply(HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", self.server.metrics())
 
     def is_allowed(self) -> bool:
         """Whether the token is right, compared in constant time."""
         if self.server.token is None:
             return True
-        given = self.headers.get("Authorization", "")
-        return hmac.compare_digest(given.encode(), f"Bearer {self.server.token}".encode())
+        given = str(self.headers.get("Authorization", ""))
+        return hmac.compare_digest(given.encode(errors="replace"), f"Bearer {self.server.token}".encode())
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the library refuses by itself: a malformed request, an unknown method."""
+        self.close_connection = True
+        self.problem(HTTPStatus(code), message or HTTPStatus(code).description)
 
     def problem(self, status: HTTPStatus, detail: str, *fields: tuple[str, str]) -> None:
         """RFC 9457."""
@@ -117,6 +150,8 @@ class AdminHandler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in (("Content-Type", kind), ("Content-Length", str(len(body))), *fields):
             self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -125,26 +160,49 @@ class AdminHandler(BaseHTTPRequestHandler):
         """Requests for metrics every few seconds are not news."""
 
 
-def run(context: WorkerContext, listeners: list[socket.socket], metrics: Callable[[], str], token_file: str | None) -> None:
-    """Serve until told to drain; helpers have nothing worth waiting for."""
-    token = Path(token_file).read_text().strip() if token_file is not None else None
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGQUIT):
-        signal.signal(number, lambda _number, _frame: ended.set())
-    signal.signal(signal.SIGUSR1, lambda _number, _frame: reopen_log())
-    context.ready()
+def run(
+    context: WorkerContext, listeners: Sequence[socket.socket], metrics: Callable[[], str], token: str | None
+) -> None:
+    """Serve until told to drain."""
     servers = [AdminServer(listener, metrics, token) for listener in listeners]
-    for server in servers:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": POLL_S}, daemon=True).start()
-    ended.wait()
+    noted, note = socket.socketpair()
+    note.setblocking(False)
+    # Python's own handler writes the number of each signal to `note`; the loop below acts.
+    signal.set_wakeup_fd(note.fileno())
+    for number in (*DRAIN_SIGNALS, signal.SIGUSR1):
+        signal.signal(number, lambda _number, _frame: None)
+    context.ready()
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(noted, selectors.EVENT_READ)
+        for server in servers:
+            waiting.register(server.socket, selectors.EVENT_READ, server)
+        while serve_turn(waiting, noted):
+            pass
     for server in servers:
         server.drain()
 
 
-def reopen_log() -> None:
-    """USR1 for the error log of this process."""
+def serve_turn(waiting: selectors.BaseSelector, noted: socket.socket) -> bool:
+    """Wait, and act on what came. False: it is time to drain."""
+    goes_on = True
+    for key, _events in waiting.select():
+        if key.fileobj is not noted:
+            key.data.handle_request()
+            continue
+        for number in noted.recv(4096):
+            if number == signal.SIGUSR1:
+                reopen_error_log()
+            elif number in DRAIN_SIGNALS:
+                goes_on = False
+    return goes_on
+
+
+def reopen_error_log() -> None:
+    """USR1 for the error log of this process: a worker's or the warden's."""
     for handler in logging.getLogger().handlers:
         reopen = getattr(handler, "reopen", None)
         if reopen is not None:
-            reopen()
-
+            try:
+                reopen()
+            except OSError as error:
+                log.error("error log not reopened cause=%s", error)
