@@ -149,6 +149,10 @@ class Proxy:
         samples = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}
 
+    def connections(self) -> float:
+        """How many clients are connected, whatever they do."""
+        return sum(self.metric("hotpath_proxy_connections", state=state) for state in ("active", "idle", "tunnel"))
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of `name` that have these labels; 0 without one."""
         wanted = [f'{key}="{value}"' for key, value in labels.items()]

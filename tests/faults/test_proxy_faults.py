@@ -98,7 +98,7 @@ def test_a_killed_worker_takes_only_its_own_connections_with_it(site: Site) -> N
     assert len(victims) + len(survivors) == 3
     # The places of its requests are free again, and the gauges came down with it.
     wait_for(lambda: [fetch(proxy.address, "/few/after").status for _ in range(3)] == [200] * 3, "the places")
-    wait_for(lambda: proxy.metric("hotpath_proxy_connections") == 0, "the gauge to come down")
+    wait_for(lambda: proxy.connections() == 0, "the gauge to come down")
     assert proxy.metric("hotpath_proxy_workers") == 2
 
 

@@ -107,18 +107,15 @@ def test_open_connections_are_counted_and_come_down(site: Site) -> None:
     gate = Gate()
     backend.on("/items/open", gate)
 
-    def connections() -> float:
-        return proxy.metric("hotpath_proxy_connections")
-
     clients = [Client(proxy.address) for _ in range(5)]
     for client in clients:
         client.send(request_bytes("GET", "/items/open"))
     backend.wait_seen("/items/open", 5)
-    wait_for(lambda: connections() >= 5, "five connections")
+    wait_for(lambda: proxy.connections() >= 5, "five connections")
     for client in clients:
         client.close()
     gate.open()
-    wait_for(lambda: connections() == 0, "no connections")
+    wait_for(lambda: proxy.connections() == 0, "no connections")
 
 
 def test_what_is_not_there_is_a_problem(site: Site) -> None:
@@ -160,4 +157,4 @@ def test_a_broken_exchange_leaves_no_gauge_up(site: Site) -> None:
     backend.on("/items/dies", die)
     for _ in range(2):
         assert fetch(proxy.address, "/items/dies", "POST", body=b"x").status == 502
-    wait_for(lambda: proxy.metric("hotpath_proxy_connections") == 0, "no connections")
+    wait_for(lambda: proxy.connections() == 0, "no connections")

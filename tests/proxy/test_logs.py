@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.backends import Backend, Exchange, refusing
+from tests.backends import Backend, Exchange
 from tests.clients import Client, fetch, request_bytes
 from tests.proxies import Proxy
 from tests.waiting import wait_for
@@ -151,8 +151,8 @@ def test_json_survives_what_clients_send(as_json: tuple[Proxy, Path]) -> None:
 
 def test_retries_and_the_last_server_are_told(backend: Backend, tmp_path: Path) -> None:
     file = tmp_path / "access.json"
-    with refusing() as closed:
-        servers = {"servers": [closed, {"address": backend.address, "backup": True}], "passive": {"failures": 0}}
+    with Backend(Exchange.reset) as bad:
+        servers = {"servers": [bad.address, {"address": backend.address, "backup": True}], "passive": {"failures": 0}}
         with start(file, "json", backend, {"upstreams": {"b": servers}}) as proxy:
             fetch(proxy.address, "/retried")
             (line,) = map(json.loads, lines_of(file, 1))
