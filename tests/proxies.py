@@ -9,13 +9,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 import yaml
 
-from tests.clients import fetch
+from tests.clients import CutShort, fetch
 from tests.waiting import free_port, wait_for
 
 COMMAND = (sys.executable, "-P", "-m", "hotpath.proxy")
@@ -74,6 +75,7 @@ class Proxy:
         self.address = str(config.get("listen", free_address()))
         self.admin = str(config.get("admin", free_address()))
         self.config: dict[str, Any] = {}
+        self.generation = 0.0  # the newest that ever answered
         self.write(config)
         self.process = subprocess.Popen(
             [*COMMAND, "-c", str(self.file)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -101,14 +103,24 @@ class Proxy:
         defaults = {"listen": self.address, "admin": self.admin, "workers": 1}
         quiet = {"log": {"access": "off"}}
         self.config = {**defaults, **quiet, **config}
-        self.file.write_text(yaml.safe_dump(self.config, sort_keys=False))
+        # In one step: the master may be reading the file this very moment.
+        new = self.file.with_suffix(".new")
+        new.write_text(yaml.safe_dump(self.config, sort_keys=False))
+        new.replace(self.file)
 
     def reload(self, config: Mapping[str, Any]) -> None:
         """Write a new config, send SIGHUP and wait until the new generation answers."""
-        generation = self.metric("hotpath_proxy_config_generation")
+        before = self.generation = max(self.generation, self.metric("hotpath_proxy_config_generation"))
         self.write(config)
         self.send_signal(signal.SIGHUP)
-        wait_for(lambda: self.metric("hotpath_proxy_config_generation") > generation, "the reload")
+
+        def taken_over() -> bool:
+            # The admin process is replaced too: it may leave with our question, or answer for the old generation.
+            with suppress(CutShort, ConnectionError):
+                self.generation = max(before, self.metric("hotpath_proxy_config_generation"))
+            return self.generation > before
+
+        wait_for(taken_over, "the reload")
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the master."""

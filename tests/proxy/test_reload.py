@@ -60,21 +60,22 @@ class Load:
                 thread.join(20)
 
     def _ask(self, post: bool) -> None:
-        client = Client(self.address)
         while not self._stop.is_set():
             try:
-                answer = client.ask("POST", "/load", body=b"x" * 100) if post else client.ask("GET", "/load")
-                if answer.status != 200:
-                    self.failures.append(f"status {answer.status}")
-                self.done += 1
-                if answer.says_close:
-                    client.close()
-                    client = Client(self.address)
+                with Client(self.address) as client:
+                    self._ask_on(client, post)
             except (CutShort, OSError) as error:
                 self.failures.append(repr(error))
-                client.close()
-                client = Client(self.address)
-        client.close()
+
+    def _ask_on(self, client: Client, post: bool) -> None:
+        """Ask until the proxy says goodbye, or the test does."""
+        while not self._stop.is_set():
+            answer = client.ask("POST", "/load", body=b"x" * 100) if post else client.ask("GET", "/load")
+            if answer.status != 200:
+                self.failures.append(f"status {answer.status}")
+            self.done += 1
+            if answer.says_close:
+                return
 
     def wait_more(self, n: int) -> None:
         """Wait until `n` more requests were answered."""
