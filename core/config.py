@@ -47,6 +47,7 @@ class Parsed(Protocol):
     @classmethod
     def parse(cls, text: str) -> Self:
         """The value that `text` spells. Raises ValueError: what is wrong, what is allowed."""
+        ...
 
 
 class Problem(NamedTuple):

@@ -36,6 +36,7 @@ class Generation(Protocol):
     @property
     def plan(self) -> Plan:
         """What to start; the same for the generation's whole life."""
+        ...
 
     def run_worker(self, worker: WorkerContext) -> None:
         """A worker's life; its duties stand at WorkerContext."""

@@ -47,6 +47,7 @@ class Service(Protocol):
         Called at the start and at every reload. Raises ConfigError or ListenError; what was bound then is closed
         again, and on a reload the generation before stays.
         """
+        ...
 
     def reload_failed(self, reason: str) -> None:
         """A reload changed nothing, and why: count it. The log has it already."""

@@ -135,9 +135,11 @@ class Counted(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """The counters' names, in order."""
+        ...
 
     def total(self, i: int) -> int:
         """The sum of counter `i` over all workers."""
+        ...
 
 
 class Ledger:

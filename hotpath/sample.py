@@ -39,7 +39,7 @@ class SampleServer(ThreadingHTTPServer):
 class SampleHandler(BaseHTTPRequestHandler):
     """`/whoami` says who answers, `/echo` says what arrived, `/healthz` says that we can."""
 
-    server: SampleServer
+    server: SampleServer            # pyright: ignore[reportIncompatibleVariableOverride]  # socketserver knows only its base
     protocol_version = "HTTP/1.1"
     wbufsize = -1                   # head and body leave in one segment; two would wait for the peer's delayed ACK
     timeout = 75                    # s; longer than the proxy keeps an idle connection, so that it closes first
@@ -107,7 +107,7 @@ class SampleHandler(BaseHTTPRequestHandler):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve until a signal ends the process."""
-    parser = argparse.ArgumentParser(prog="python -m hotpath.sample", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m hotpath.sample", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--fd", type=int, required=True, help="a listening socket we inherited")
     parser.add_argument("--name", required=True, help="what to answer with")
     options = parser.parse_args(argv)

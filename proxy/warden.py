@@ -88,7 +88,7 @@ class AdminHandler(BaseHTTPRequestHandler):
     server_version = "hotpath"
     sys_version = ""
     timeout = SILENCE_S
-    server: AdminServer
+    server: AdminServer             # pyright: ignore[reportIncompatibleVariableOverride]  # socketserver knows only its base
 
     def handle(self) -> None:
         """Serve the connection to its end."""
