@@ -149,6 +149,17 @@ class Exchange:
         self.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.sock.close()
 
+    def pause(self, pause_s: float) -> None:
+        """Do nothing for so long. Raises AssertionError when the proxy sends or ends something meanwhile."""
+        self.connection.sock.settimeout(pause_s)
+        try:
+            data = self.connection.receive()
+        except TimeoutError:
+            return
+        finally:
+            self.connection.sock.settimeout(PATIENCE_S)
+        raise AssertionError(f"the proxy sent {data!r} into the pause")
+
     def await_close(self) -> bytes:
         """Wait until the proxy ends its direction; what it sent before that. Raises TimeoutError."""
         self.closed = True
