@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,6 +89,7 @@ class Proxy:
             self.ready = self.stderr.wait_for("ready:", patience_s=START_S)
         except TimeoutError:
             self.kill()
+            shutil.rmtree(self.folder)
             raise
 
     def __enter__(self) -> Self:
@@ -97,6 +99,7 @@ class Proxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+        shutil.rmtree(self.folder)
 
     def write(self, config: Mapping[str, Any]) -> None:
         """Put another config in the file; it counts from the next reload on."""
