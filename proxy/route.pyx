@@ -231,6 +231,8 @@ cdef void table_match(table_t* table, const uint8_t* data, const Head* head, con
             i -= 1
         if i > 0 and host[i - 1] == c":":
             size = i - 1
+        if size > 1 and host[size - 1] == c".":
+            size -= 1                   # the root's dot: "a.example." is "a.example"
         hash = seed_of(HOST_EXACT)
         for i in range(size):
             hash = fnv_step(hash, host[i])

@@ -73,6 +73,7 @@ def site() -> Iterator[Site]:
                     },
                 },
                 {"match": {"prefix": "/go"}, "redirect": {"to": "https://x.example{path}", "status": 301}},
+                {"match": {"host": "go.example"}, "redirect": {"to": "{path}?seen"}},
                 {"match": {"prefix": "/default-go"}, "redirect": {"to": "https://x.example/"}},
                 {
                     "match": {"prefix": "/teapot"},
@@ -117,6 +118,9 @@ def site() -> Iterator[Site]:
         ("a.example", "/api", {}, "exact host"),
         ("A.Example", "/api", {}, "exact host"),
         ("a.example:8080", "/api", {}, "exact host"),
+        ("a.example.", "/api", {}, "exact host"),
+        ("a.example.:8080", "/api", {}, "exact host"),
+        ("x.b.example.", "/api", {}, "wild"),
         ("b.example", "/api", {}, "prefix"),
         ("x.b.example", "/api", {}, "wild"),
         ("x.y.b.example", "/api", {}, "wild"),
@@ -260,6 +264,11 @@ def test_a_redirect_cannot_be_split(site: Site) -> None:
     answer = fetch(site[0].address, "/go/%0d%0aX-Evil:%201")
     assert answer.value("x-evil") is None
     assert (answer.value("location") or "").lower() == "https://x.example/go/%0d%0ax-evil:%201"
+
+
+def test_a_redirect_to_a_path_stays_on_this_host(site: Site) -> None:
+    for target in ("//evil.example/x", "/a/..//evil.example/x"):
+        assert fetch(site[0].address, target, host="go.example").value("location") == "/evil.example/x?seen"
 
 
 def test_a_redirect_is_308_unless_said_otherwise(site: Site) -> None:

@@ -28,6 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     (root / "a b.txt").write_text("spaced")
     config = {
         "routes": [
+            {"match": {"host": "plain"}, "static": {"root": str(root)}},
             {"match": {"prefix": "/f"}, "strip_prefix": "/f", "static": {"root": str(root)}},
             {
                 "match": {"prefix": "/app"},
@@ -82,6 +83,10 @@ def test_a_folder_without_its_slash_leads_to_the_one_with(site: Proxy) -> None:
     assert answer.status in (200, 301, 302, 307, 308)
     if answer.status != 200:
         assert (answer.value("location") or "").endswith("/f/sub/")
+
+
+def test_a_folder_never_leads_to_another_host(site: Proxy) -> None:
+    assert fetch(site.address, "//sub", host="plain").value("location") == "/sub/"
 
 
 @pytest.mark.parametrize(
