@@ -182,7 +182,8 @@ cdef void pump_request(exchange_t* exchange) noexcept nogil:
             return
         memcpy(inbox, client.input.data + client.input.start, kept)
         client.input.start = client.input.end = exchange.head_size
-        arm(client, exchange.route.timeouts.body)
+        if exchange.state == STATE_SEND:
+            arm(client, exchange.route.timeouts.body)
         got += kept
         used = take_payload(&exchange.request_body, inbox, got, &payload, &n)
         if used < 0:
@@ -209,7 +210,7 @@ cdef bint send_body(exchange_t* exchange, uint8_t* payload, size_t n) noexcept n
             move(exchange, STATE_WAIT)
             arm_peer(exchange.peer, exchange.route.timeouts.response)
     if n and stream_send(&exchange.peer.stream, payload, n, False) == STREAM_FAILED:
-        peer_failed(exchange)
+        look_again(&exchange.peer.stream)   # it may have answered before it stopped reading: what it said counts
         return False
     if exchange.peer.stream.n_unsent:
         arm_peer(exchange.peer, exchange.route.timeouts.send)

@@ -4,7 +4,7 @@ from hotpath.core.net.epoll cimport loop_disarm
 from hotpath.core.net.linux cimport close
 from hotpath.proxy.balance cimport server_release
 from hotpath.proxy.client cimport client_close, client_linger, exchange_free, stop_when_empty
-from hotpath.proxy.exchange cimport LAST_OURS, STATE_DONE, STATE_TUNNEL, arm, client_t, exchange_t, move, relay_t
+from hotpath.proxy.exchange cimport LAST_OURS, STATE_DONE, STATE_TUNNEL, arm, arm_rest, client_t, exchange_t, move, relay_t
 from hotpath.proxy.limit cimport concurrency_release
 from hotpath.proxy.log cimport log_exchange, log_t
 from hotpath.proxy.metrics cimport count_exchange
@@ -24,7 +24,7 @@ cdef void finish(exchange_t* exchange, bint keep_peer) noexcept nogil:
     if client.stream.n_unsent:
         arm(client, relay.plan.timeouts.send)
     elif not client.last:
-        arm(client, relay.plan.timeouts.idle)
+        arm_rest(client)
     if input != NULL and input.start == input.end:
         buffer_give(relay.loop, input)
         client.input = NULL
@@ -57,7 +57,9 @@ cdef void end_exchange(exchange_t* exchange, bint keep_peer) noexcept nogil:
 
 cdef void client_end(client_t* client) noexcept nogil:
     """Its last answer is given."""
-    if client.stream.n_unsent or client.stream.readable or (client.input != NULL and client.input.end > client.input.start) \
+    if client.stream.n_unsent:
+        return                        # flush_client comes back here: a lingering close has no patience with a slow reader
+    if client.stream.readable or (client.input != NULL and client.input.end > client.input.start) \
             or client.last == LAST_OURS:
         client_linger(client)         # a close with unread input would reset the answer away
     else:

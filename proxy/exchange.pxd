@@ -164,6 +164,7 @@ cdef struct relay_t:
     int32_t* addresses          # borrowed shared memory: connections per hashed address, a row per worker; NULL: no such limit
     uint64_t address_seed
     uint8_t draining
+    int64_t grace_ms            # while draining: between two requests
     void (*on_peer_events)(Source*, uint32_t) noexcept nogil
     void (*on_peer_due)(Deadline*) noexcept nogil
     void (*proceed)(client_t*) noexcept nogil           # the next request of a client whose exchange is over
@@ -179,11 +180,12 @@ cdef struct relay_t:
 cdef enum:
     FRAMING_BYTES = 32          # kept free behind what is read: CRLF and a last chunk are written there
     MAX_READS = 16              # of one stream per turn (1 MiB), so that one download does not starve the others
-    FOR_NOW_MS = 3600000        # a deadline that fired without anything being due looks again then
+    FOR_EVER_MS = 1 << 30       # 12 days: of a time-out that is 0
 
 cdef void move(exchange_t* exchange, int state) noexcept nogil                  # the table of states allows it, or we abort
 cdef stream_t* stream_of(Deadline* deadline) noexcept nogil                     # the owner of stream_t.deadline
 cdef exchange_t* exchange_of(Deadline* deadline) noexcept nogil                 # the owner of exchange_t.deadline
 cdef void look_again(stream_t* stream) noexcept nogil
 cdef void arm(client_t* client, int64_t after_ms) noexcept nogil                # 0: nothing is due
+cdef void arm_rest(client_t* client) noexcept nogil                             # it is between two requests
 cdef void arm_peer(peer_t* peer, int64_t after_ms) noexcept nogil

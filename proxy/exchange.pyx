@@ -36,7 +36,10 @@ cdef void look_again(stream_t* stream) noexcept nogil:
     loop_modify(stream.loop, &stream.source, EPOLLIN | EPOLLOUT | EPOLLRDHUP | <uint32_t>EPOLLET)
 
 cdef void arm(client_t* client, int64_t after_ms) noexcept nogil:
-    loop_arm(client.relay.loop, &client.stream.deadline, client.relay.loop.now_ms + (after_ms if after_ms else FOR_NOW_MS))
+    loop_arm(client.relay.loop, &client.stream.deadline, client.relay.loop.now_ms + (after_ms if after_ms else FOR_EVER_MS))
+
+cdef void arm_rest(client_t* client) noexcept nogil:
+    arm(client, client.relay.grace_ms if client.relay.draining else client.relay.plan.timeouts.idle)
 
 cdef void arm_peer(peer_t* peer, int64_t after_ms) noexcept nogil:
-    loop_arm(peer.relay.loop, &peer.stream.deadline, peer.relay.loop.now_ms + (after_ms if after_ms else FOR_NOW_MS))
+    loop_arm(peer.relay.loop, &peer.stream.deadline, peer.relay.loop.now_ms + (after_ms if after_ms else FOR_EVER_MS))

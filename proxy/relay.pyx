@@ -22,8 +22,8 @@ from hotpath.proxy.client cimport (
     client_close, client_grow, client_new, count_address, exchange_new, set_address, stop_when_empty, sweep)
 from hotpath.proxy.ending cimport client_end, client_lost, count_rejected
 from hotpath.proxy.exchange cimport (
-    FOR_NOW_MS, LAST_OURS, LAST_THEIRS, REJECTED_CONCURRENCY, REJECTED_CONNECTIONS, REJECTED_MALFORMED, REJECTED_METHOD,
-    REJECTED_NO_ROUTE, REJECTED_TIMEOUT, REJECTED_TOO_LARGE, STATE_BODY, STATE_SEND, STATE_TUNNEL, arm, client_t,
+    LAST_OURS, LAST_THEIRS, REJECTED_CONCURRENCY, REJECTED_CONNECTIONS, REJECTED_MALFORMED, REJECTED_METHOD,
+    REJECTED_NO_ROUTE, REJECTED_TIMEOUT, REJECTED_TOO_LARGE, STATE_CONNECT, STATE_SEND, STATE_TUNNEL, arm, arm_rest, client_t,
     exchange_of, exchange_t, relay_t, stream_of)
 from hotpath.proxy.limit cimport concurrency_lease, limits_allow
 from hotpath.proxy.origin cimport find_origin
@@ -42,8 +42,9 @@ cdef void relay_accept(listener_t* listener, int fd, const sockaddr_storage* pee
     cdef relay_t* relay = <relay_t*>listener.owner
     cdef client_t* client = client_new(relay)
     if client == NULL or stream_open(&client.stream, relay.loop, fd, RANK_CLIENT, True, on_client_events) < 0:
-        close(fd)
-        if client != NULL:
+        if client == NULL:
+            close(fd)
+        else:
             client_close(client)
         return
     client.stream.deadline.on_due = on_client_due
@@ -57,8 +58,9 @@ cdef void on_client_events(Source* source, uint32_t events) noexcept nogil:
     cdef exchange_t* exchange
     cdef bint was_hung = client.stream.hung
     stream_note(&client.stream, events)
-    if events & (EPOLLHUP | EPOLLERR):
-        client_lost(client)
+    exchange = client.exchange
+    if events & (EPOLLHUP | EPOLLERR) and (exchange == NULL or exchange.state != STATE_TUNNEL):
+        client_lost(client)                 # a tunnel reads first what was said before the end
         return
     if client.stream.n_unsent and client.stream.writable:
         flush_client(client)
@@ -71,8 +73,8 @@ cdef void on_client_events(Source* source, uint32_t events) noexcept nogil:
         pump_tunnel(exchange)
     elif exchange.file_left and client.stream.writable:
         pump_file(exchange)
-    elif exchange.state == STATE_SEND and not exchange.request_sent:
-        pump_request(exchange)
+    elif exchange.peer != NULL and not exchange.request_sent and exchange.state != STATE_CONNECT:
+        pump_request(exchange)              # also behind a response's head: a server may answer as it reads
     elif client.stream.hung and not was_hung and exchange.peer != NULL:
         # Gone while it waited. (A client that had shut its side before its request was read wants its answer.)
         client_lost(client)
@@ -88,11 +90,11 @@ cdef void flush_client(client_t* client) noexcept nogil:
         if client.last:
             client_end(client)
         else:
-            arm(client, client.relay.plan.timeouts.idle)
+            arm_rest(client)
     elif exchange.state == STATE_TUNNEL:
         pump_tunnel(exchange)
-    elif exchange.peer != NULL and exchange.state == STATE_BODY:
-        pump_response(exchange)
+    elif exchange.peer != NULL and exchange.state != STATE_CONNECT:
+        pump_response(exchange)             # interim answers, too, may have been more than it took
 
 cdef void client_proceed(client_t* client) noexcept nogil:
     """Reads and answers requests until one has to wait. A loop, not a recursion, over what was pipelined."""
@@ -117,10 +119,12 @@ cdef bint read_head(client_t* client) noexcept nogil:
         if input == NULL:
             client_lost(client)
             return False
-    elif input.start > 0:
+    elif input.start > 0:                   # pipelined: this head has begun already
         memmove(input.data, input.data + input.start, input.end - input.start)
         input.end -= input.start
         input.start = 0
+        client.began_us = relay.loop.now_us
+        arm(client, relay.plan.timeouts.head)
     while True:
         size = input.end
         if size > client.seen:
@@ -265,7 +269,7 @@ cdef void on_client_due(Deadline* deadline) noexcept nogil:
         count_rejected(client.relay, REJECTED_TIMEOUT)
         answer(exchange, 408, b"the body took too long")
     else:
-        arm(client, FOR_NOW_MS)             # left over from the head or the body: nothing is due of the client
+        arm(client, 0)                      # left over from the head or the body: nothing is due of the client
 
 cdef void on_exchange_due(Deadline* deadline) noexcept nogil:
     cdef exchange_t* exchange = exchange_of(deadline)
@@ -286,12 +290,12 @@ cdef void relay_drain(relay_t* relay, int grace_ms) noexcept nogil:
     cdef client_t* client = relay.clients
     cdef client_t* next
     relay.draining = True
+    relay.grace_ms = grace_ms
     peers_close_idle(relay)
     while client != NULL:
         next = client.next
-        if client.exchange == NULL and not client.lingering and client.input == NULL:
+        if client.exchange == NULL and not client.lingering and client.input == NULL and client.stream.n_unsent == 0:
             # A request may be on the wire already: answered with Connection: close, not cut.
-            loop_disarm(relay.loop, &client.stream.deadline)
-            arm(client, grace_ms)
+            arm_rest(client)
         client = next
     stop_when_empty(relay)

@@ -8,11 +8,15 @@ from hotpath.core.wire.http1 cimport BODY_DONE, METHOD_HEAD, Head
 from hotpath.proxy.answer cimport write_problem, write_redirect, write_respond_head
 from hotpath.proxy.client cimport exchange_new
 from hotpath.proxy.ending cimport client_lost, count_rejected, finish
-from hotpath.proxy.exchange cimport LAST_NOT, LAST_OURS, STATE_ANSWER, arm, client_t, exchange_t, move
+from hotpath.proxy.exchange cimport LAST_NOT, LAST_OURS, STATE_ANSWER, arm, client_t, exchange_t, look_again, move
 from hotpath.proxy.forward cimport put, take_payload, writer_t
 from hotpath.proxy.route cimport match_t
 from hotpath.proxy.static cimport site_answer
 from hotpath.proxy.upstream cimport peer_close
+
+cdef enum:
+    FILE_BYTES = 1 << 20        # of a file per call, and MAX_FILE_CALLS per turn: a fast reader must not starve the others
+    MAX_FILE_CALLS = 4
 
 
 cdef void answer(exchange_t* exchange, int status, const char* detail) noexcept nogil:
@@ -105,10 +109,15 @@ cdef void answer_static(exchange_t* exchange, const uint8_t* data, const Head* h
 cdef void pump_file(exchange_t* exchange) noexcept nogil:
     cdef client_t* client = exchange.client
     cdef Py_ssize_t n
+    cdef int calls = 0
     while exchange.file_left:
         if client.stream.n_unsent:
             break
-        n = stream_sendfile(&client.stream, exchange.file_fd, &exchange.file_at, <size_t>exchange.file_left)
+        if calls == MAX_FILE_CALLS:
+            look_again(&client.stream)
+            break
+        calls += 1
+        n = stream_sendfile(&client.stream, exchange.file_fd, &exchange.file_at, <size_t>min(exchange.file_left, <int64_t>FILE_BYTES))
         if n == STREAM_NOTHING:
             break
         if n <= 0:                          # it broke, or the file shrank: the client must see that something is missing

@@ -18,7 +18,7 @@ from hotpath.proxy.exchange cimport (
 from hotpath.proxy.forward cimport take_payload, write_response, writer_t
 from hotpath.proxy.plan cimport upstream_t
 from hotpath.proxy.reply cimport answer
-from hotpath.proxy.tunnel cimport pump_tunnel, start_tunnel
+from hotpath.proxy.tunnel cimport end_tunnel, pump_tunnel, start_tunnel
 from hotpath.proxy.upstream cimport peer_close, peer_keep
 
 cdef enum:
@@ -40,6 +40,8 @@ cdef void on_peer_events(Source* source, uint32_t events) noexcept nogil:
     if exchange.state == STATE_CONNECT:
         if events & (EPOLLERR | EPOLLHUP) and stream_error(&peer.stream):
             peer_failed(exchange)
+        elif peer.stream.readable:
+            peer_failed(exchange)           # it hung up, or answers what nobody has asked yet
         elif peer.stream.opened:
             path = reparse(exchange, &path_size)
             send_request(exchange, path, path_size)
@@ -48,19 +50,23 @@ cdef void on_peer_events(Source* source, uint32_t events) noexcept nogil:
         left = stream_flush(&peer.stream)
         if left == STREAM_FAILED:
             # It may have answered before it stopped reading: what it said counts.
-            if not peer.stream.readable:
-                peer_failed(exchange)
+            if exchange.state == STATE_TUNNEL:
+                end_tunnel(exchange)
                 return
         elif left == 0:
             if exchange.state == STATE_TUNNEL:
                 pump_tunnel(exchange)
                 return
             if not exchange.request_sent:
+                if exchange.state == STATE_SEND:
+                    arm(exchange.client, exchange.route.timeouts.body)  # it runs for the client again
                 pump_request(exchange)
             else:
                 arm_peer(peer, exchange.route.timeouts.response)
             if peer.exchange != exchange:
                 return
+        elif exchange.state != STATE_TUNNEL:
+            arm_peer(peer, exchange.route.timeouts.send)
     if exchange.state == STATE_TUNNEL:
         pump_tunnel(exchange)
     elif peer.stream.readable:
@@ -136,6 +142,7 @@ cdef void relay_head(exchange_t* exchange, uint8_t* data, size_t size) noexcept 
 cdef bint relay_interim(exchange_t* exchange, const uint8_t* data, size_t size) noexcept nogil:
     """A 1xx: a 1.0 client knows none; a 100 goes to whoever waits for it. False: the client is gone."""
     cdef writer_t writer
+    cdef Py_ssize_t left
     if exchange.minor == 0 or (exchange.relay.head.status == 100 and not exchange.expects_continue):
         return True
     if exchange.relay.head.status == 100:
@@ -147,9 +154,12 @@ cdef bint relay_interim(exchange_t* exchange, const uint8_t* data, size_t size) 
     writer.full = False
     write_response(exchange, data, &exchange.relay.head, size, &writer)
     exchange.bytes_sent += writer.n
-    if stream_send(&exchange.client.stream, writer.out, writer.n, False) == STREAM_FAILED:
+    left = stream_send(&exchange.client.stream, writer.out, writer.n, False)
+    if left == STREAM_FAILED:
         client_lost(exchange.client)
         return False
+    if left:
+        arm(exchange.client, exchange.route.timeouts.send)
     return True
 
 cdef bint may_retry_status(exchange_t* exchange, int status) noexcept nogil:
@@ -285,6 +295,8 @@ cdef void on_peer_due(Deadline* deadline) noexcept nogil:
             client_lost(exchange.client)
     elif exchange.state == STATE_SEND and peer.stream.n_unsent == 0:
         arm_peer(peer, exchange.route.timeouts.response)        # the client still sends; its own deadline runs
+    elif exchange.state == STATE_BODY and not exchange.request_sent and peer.stream.n_unsent == 0:
+        client_lost(exchange.client)                            # it answers as it reads, and its client has stopped
     else:
         exchange.timed_out = True
         peer_failed(exchange)

@@ -6,7 +6,7 @@ from hotpath.core.net.epoll cimport INBOX_BYTES, SCRATCH_BYTES, loop_disarm
 from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_recv, stream_send, stream_shut, stream_t
 from hotpath.proxy.attempt cimport bad_gateway
 from hotpath.proxy.balance cimport server_answered
-from hotpath.proxy.ending cimport client_lost
+from hotpath.proxy.ending cimport client_lost, finish
 from hotpath.proxy.exchange cimport LAST_OURS, MAX_READS, STATE_TUNNEL, arm, client_t, exchange_t, look_again, move, peer_t
 from hotpath.proxy.forward cimport put, write_response, writer_t
 
@@ -80,6 +80,12 @@ cdef void pump_tunnel(exchange_t* exchange) noexcept nogil:
     if not pump_one_way(client, peer, inbox, &exchange.bytes_received) or not pump_one_way(peer, client, inbox, &exchange.bytes_sent) \
             or (client.ended and peer.ended and not client.n_unsent and not peer.n_unsent):
         exchange.body_sent += exchange.bytes_sent - sent
-        client_lost(exchange.client)
+        finish(exchange, False)             # what is on its way to the client still arrives
         return
     exchange.body_sent += exchange.bytes_sent - sent
+
+cdef void end_tunnel(exchange_t* exchange) noexcept nogil:
+    cdef int64_t sent = exchange.bytes_sent
+    pump_one_way(&exchange.peer.stream, &exchange.client.stream, exchange.relay.loop.inbox, &exchange.bytes_sent)
+    exchange.body_sent += exchange.bytes_sent - sent
+    finish(exchange, False)
