@@ -1,31 +1,13 @@
 """Answers of our own: problems (RFC 9457), canned responses, redirects."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.string cimport memcmp, memcpy, strlen
+from libc.string cimport memcmp, strlen
 
-from hotpath.core.net.linux cimport gmtime_r, strftime, time_t, tm
 from hotpath.core.wire.http1 cimport METHOD_HEAD, Head, reason_phrase
-from hotpath.proxy.exchange cimport exchange_t, relay_t
-from hotpath.proxy.forward cimport put, put_int, put_str, put_text, write_end, writer_t
+from hotpath.proxy.exchange cimport exchange_t
+from hotpath.proxy.forward cimport put, put_date, put_int, put_str, put_text, write_end, writer_t
 from hotpath.proxy.plan cimport text_t
 from hotpath.proxy.route cimport match_t
 
-cdef enum:
-    DATE_BYTES = 29
-
-
-cdef void put_date(relay_t* relay, writer_t* writer) noexcept nogil:
-    """IMF-fixdate, made once a second. The C library's names: the locale of a server is "C"."""
-    cdef char text[40]
-    cdef tm parts
-    cdef time_t now = relay.loop.unix_us // 1000000
-    if now != relay.date_s:
-        gmtime_r(&now, &parts)
-        strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &parts)
-        memcpy(relay.date, text, DATE_BYTES)
-        relay.date_s = now
-    put(writer, b"Date: ", 6)
-    put(writer, relay.date, DATE_BYTES)
-    put(writer, b"\r\n", 2)
 
 cdef void write_start(exchange_t* exchange, int status, writer_t* writer) noexcept nogil:
     put(writer, b"HTTP/1.1 ", 9)

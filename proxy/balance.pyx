@@ -3,7 +3,7 @@
 Every way of choosing looks only at servers in service: not ejected, not full, not tried for this request already. Backups count
 when nobody else is left. Health and load live in shared memory: what one worker saw, all know.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from hotpath.core.data.murmur cimport murmur3_x64_64
 from hotpath.core.data.ring cimport Snapshot
@@ -11,13 +11,13 @@ from hotpath.core.wire.http1 cimport Head
 from hotpath.proxy.exchange cimport exchange_t, relay_t
 from hotpath.proxy.key cimport key_find
 from hotpath.proxy.plan cimport (
-    BALANCE_IP_HASH, BALANCE_LEAST_CONN, BALANCE_P2C, BALANCE_RING, BALANCE_ROUND_ROBIN, server_t, upstream_t)
+    BALANCE_IP_HASH, BALANCE_LEAST_CONN, BALANCE_P2C, BALANCE_RING, server_t, upstream_t)
 
 cdef extern from *:
     """
-    static inline int64_t word_load(const int64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
+    static inline int64_t word_load(const int64_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
     static inline void word_store(int64_t *word, int64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
-    static inline int64_t word_add(int64_t *word, int64_t n) { return __atomic_add_fetch(word, n, __ATOMIC_RELAXED); }
+    static inline int64_t word_add(int64_t *word, int64_t n) { return __atomic_add_fetch(word, n, __ATOMIC_SEQ_CST); }
     static inline int word_swap(int64_t *word, int64_t expected, int64_t desired) {
         return __atomic_compare_exchange_n(word, &expected, desired, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     }
@@ -28,13 +28,24 @@ cdef extern from *:
     bint word_swap(int64_t* word, int64_t expected, int64_t desired) noexcept nogil
 
 
-cdef int64_t load_of(const server_t* server, uint32_t n_workers) noexcept nogil:
-    """Requests under way on it, over all workers."""
+cdef int64_t gauge_total(const int64_t* cells, uint32_t stride, uint32_t n_workers) noexcept nogil:
     cdef int64_t total = 0
     cdef uint32_t worker
     for worker in range(n_workers):
-        total += word_load(server.in_flight + worker * server.in_flight_stride)
+        total += word_load(cells + worker * stride)
     return total
+
+cdef int64_t gauge_enter(int64_t* cells, uint32_t stride, uint32_t n_workers, uint32_t worker) noexcept nogil:
+    # First in, then look: of two that enter at once, at least one sees both.
+    word_add(cells + worker * stride, 1)
+    return gauge_total(cells, stride, n_workers)
+
+cdef void gauge_leave(int64_t* cells, uint32_t stride, uint32_t worker) noexcept nogil:
+    word_add(cells + worker * stride, -1)
+
+cdef int64_t load_of(const server_t* server, uint32_t n_workers) noexcept nogil:
+    """Requests under way on it, over all workers."""
+    return gauge_total(server.in_flight, server.in_flight_stride, n_workers)
 
 cdef bint server_is_ejected(const server_t* server, int64_t now_us) noexcept nogil:
     return word_load(&server.health.ejected_until_us) > now_us
@@ -119,6 +130,8 @@ cdef server_t* by_two_choices(const exchange_t* exchange, upstream_t* upstream, 
 cdef server_t* by_key(const exchange_t* exchange, upstream_t* upstream, const uint8_t* key, uint32_t size) noexcept nogil:
     """The owner on the ring; if it is out of service, the next one on the circle, so that others keep their keys."""
     cdef Snapshot* ring = upstream.ring
+    if nth_in_service(exchange, upstream, False, 0) == NULL:
+        return NULL                     # not after a walk past all the points, of which a server has 256 or more
     cdef uint64_t place = murmur3_x64_64(key, size, 0)
     cdef uint32_t i = ring.buckets[place >> ring.shift], steps
     cdef server_t* server
@@ -149,30 +162,37 @@ cdef server_t* choose(exchange_t* exchange, upstream_t* upstream, const uint8_t*
         server = by_turn(exchange, upstream, False)
     return server if server != NULL else by_turn(exchange, upstream, True)
 
+cdef bint enter(const exchange_t* exchange, server_t* server) noexcept nogil:
+    """Counts the request in. False: another one was faster to the last place, or to be the probe of an ejected server."""
+    cdef const relay_t* relay = exchange.relay
+    cdef int64_t until_us = word_load(&server.health.ejected_until_us)
+    if server.max_connections == 0:         # the usual case does not read the other workers' cache lines
+        word_add(server.in_flight + relay.worker * server.in_flight_stride, 1)
+    elif gauge_enter(server.in_flight, server.in_flight_stride, relay.n_workers, relay.worker) > server.max_connections:
+        gauge_leave(server.in_flight, server.in_flight_stride, relay.worker)
+        return False
+    # Once its time outside is over, whoever moves the date on is the one probe; the others look elsewhere meanwhile.
+    if until_us == 0 or word_swap(&server.health.ejected_until_us, until_us, relay.loop.now_us + server.upstream.passive_eject_us):
+        return True
+    gauge_leave(server.in_flight, server.in_flight_stride, relay.worker)
+    return False
+
 cdef server_t* server_lease(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path,
                             uint32_t path_size) noexcept nogil:
     cdef upstream_t* upstream = exchange.route.upstream
     cdef server_t* server
-    cdef int64_t until_us
     cdef uint64_t tried = exchange.tried
     while True:
         server = choose(exchange, upstream, data, head, path, path_size)
-        if server == NULL:
-            break
-        until_us = word_load(&server.health.ejected_until_us)
-        # Its time outside is over: whoever moves the date on is the one probe; the others look elsewhere meanwhile.
-        if until_us == 0 or word_swap(&server.health.ejected_until_us, until_us,
-                                      exchange.relay.loop.now_us + upstream.passive_eject_us):
+        if server == NULL or enter(exchange, server):
             break
         exchange.tried |= <uint64_t>1 << (server.position & 63)
     exchange.tried = tried
-    if server != NULL:
-        word_add(server.in_flight + exchange.relay.worker * server.in_flight_stride, 1)
-        exchange.counted_server = True
+    exchange.counted_server = server != NULL
     return server
 
 cdef void server_release(exchange_t* exchange) noexcept nogil:
-    word_add(exchange.server.in_flight + exchange.relay.worker * exchange.server.in_flight_stride, -1)
+    gauge_leave(exchange.server.in_flight, exchange.server.in_flight_stride, exchange.relay.worker)
     exchange.counted_server = False
 
 cdef void server_failed(server_t* server, int64_t now_us) noexcept nogil:

@@ -152,7 +152,7 @@ class RateLimit(Section, frozen=True):
     """How many requests per key may pass; `burst: B` lets B + 1 through at once."""
 
     rate: Rate
-    key: Annotated[tuple[LimitKey, ...], msgspec.Meta(min_length=1), ONE_OR_MANY] = ("client_ip",)
+    key: Annotated[tuple[LimitKey, ...], msgspec.Meta(min_length=1, max_length=16), ONE_OR_MANY] = ("client_ip",)
     burst: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     slots: Annotated[int, msgspec.Meta(ge=8, le=2**26)] = 65536
     status: ErrorStatus = 429

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from hotpath.core.wire.http1 cimport Body, Head
-from hotpath.proxy.exchange cimport exchange_t
+from hotpath.proxy.exchange cimport exchange_t, relay_t
 from hotpath.proxy.plan cimport text_t
 
 # A cursor into a buffer that is known to be large enough. `n` is what was written.
@@ -16,6 +16,7 @@ cdef void put(writer_t* writer, const void* data, size_t size) noexcept nogil
 cdef void put_str(writer_t* writer, const char* text) noexcept nogil        # NUL-terminated
 cdef void put_text(writer_t* writer, const text_t* text) noexcept nogil
 cdef void put_int(writer_t* writer, int64_t number) noexcept nogil
+cdef void put_date(relay_t* relay, writer_t* writer) noexcept nogil         # the whole line
 
 # The request's head for the server of exchange.server. `data` is what `head` was parsed from; `path` is normalised, without query.
 cdef void write_request(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,

@@ -6,12 +6,13 @@ Fields that pass are copied in runs, in order and spelling; the lines in between
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memmove, strlen
 
+from hotpath.core.net.linux cimport gmtime_r, strftime, time_t, tm
 from hotpath.core.wire.http1 cimport (
-    BODY_CHUNKED, BODY_DONE, BODY_LENGTH, BROKEN, CONNECTION_NOMINATES, FIELD_UNDERSCORE, METHOD_HEAD, NAME_CONNECTION,
-    NAME_CONTENT_LENGTH, NAME_EXPECT, NAME_FORWARDED, NAME_HOST, NAME_KEEP_ALIVE, NAME_OTHER, NAME_PROXY_CONNECTION,
+    BODY_CHUNKED, BODY_DONE, BODY_LENGTH, BROKEN, CONNECTION_NOMINATES, FIELD_UNDERSCORE, NAME_CONNECTION,
+    NAME_CONTENT_LENGTH, NAME_DATE, NAME_EXPECT, NAME_FORWARDED, NAME_HOST, NAME_KEEP_ALIVE, NAME_PROXY_CONNECTION,
     NAME_AUTHORIZATION, NAME_COOKIE, NAME_TE, NAME_TRAILER, NAME_TRANSFER_ENCODING, NAME_UPGRADE, NAME_X_FORWARDED_FOR,
     NAME_X_FORWARDED_HOST, NAME_X_FORWARDED_PROTO, NEED_MORE, Field, Piece, body_next)
-from hotpath.proxy.exchange cimport STATE_TUNNEL, client_t
+from hotpath.proxy.exchange cimport STATE_TUNNEL, client_t, relay_t
 from hotpath.proxy.plan cimport (
     FORWARDED_OFF, FORWARDED_RFC7239, FORWARDED_X, HOST_FIXED, HOST_PRESERVE, edits_t, limit_t, plan_t, upstream_t)
 
@@ -51,6 +52,21 @@ cdef void put_int(writer_t* writer, int64_t number) noexcept nogil:
         if rest == 0:
             break
     put(writer, digits + at, 20 - at)
+
+
+cdef void put_date(relay_t* relay, writer_t* writer) noexcept nogil:
+    """IMF-fixdate, made once a second. The C library's names: the locale of a server is "C"."""
+    cdef char text[40]
+    cdef tm parts
+    cdef time_t now = relay.loop.unix_us // 1000000
+    if now != relay.date_s:
+        gmtime_r(&now, &parts)
+        strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &parts)
+        memcpy(relay.date, text, sizeof(relay.date))
+        relay.date_s = now
+    put(writer, b"Date: ", 6)
+    put(writer, relay.date, sizeof(relay.date))
+    put(writer, b"\r\n", 2)
 
 
 cdef bint spells(const uint8_t* name, uint32_t size, const uint8_t* lower, uint32_t lower_size) noexcept nogil:
@@ -273,6 +289,8 @@ cdef void write_response(exchange_t* exchange, const uint8_t* data, const Head* 
         put(writer, b"Content-Length: ", 16)
         put_int(writer, head.content_length)
         put(writer, b"\r\n", 2)
+    if head.first[NAME_DATE] == 0 and head.status >= 200:   # RFC 9110 section 6.6.1: a MUST of whoever forwards it
+        put_date(exchange.relay, writer)
     put_text(writer, &exchange.route.response_edits.lines)
     if exchange.state == STATE_TUNNEL:
         put(writer, b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n", 43)

@@ -6,6 +6,7 @@ from hotpath.core.wire.http1 cimport NAME_COOKIE, Field, Head
 from hotpath.proxy.exchange cimport exchange_t
 from hotpath.proxy.plan cimport (
     KEY_CLIENT_IP, KEY_COOKIE, KEY_HEADER, KEY_HOST, KEY_PATH, KEY_QUERY, KEY_ROUTE, KEY_URI, key_t, text_t)
+from hotpath.proxy.route cimport host_size
 
 
 cdef bint name_is(const uint8_t* data, const Field* field, const text_t* lower) noexcept nogil:
@@ -37,18 +38,18 @@ cdef bint find_pair(const uint8_t* data, uint32_t size, uint8_t separator, const
     return False
 
 cdef bint find_host(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t** value, uint32_t* size) noexcept nogil:
-    """The host in lower case: one name is one key, however it is spelled."""
+    """The host as routes see it, in lower case and without its port: one name is one key, however it is spelled."""
     cdef uint8_t* lowered = exchange.relay.host
     cdef uint8_t byte
-    cdef uint32_t i
-    if head.host.size == 0 or head.host.size > sizeof(exchange.relay.host):
+    cdef uint32_t i, n = host_size(data + head.host.at, head.host.size)
+    if n > sizeof(exchange.relay.host):
         return False
-    for i in range(head.host.size):
+    for i in range(n):
         byte = data[head.host.at + i]
         lowered[i] = byte | 0x20 if c"A" <= byte <= c"Z" else byte
     value[0] = lowered
-    size[0] = head.host.size
-    return True
+    size[0] = n
+    return n > 0
 
 cdef bint key_find(const key_t* key, exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path,
                    uint32_t path_size, const uint8_t** value, uint32_t* size) noexcept nogil:

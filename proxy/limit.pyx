@@ -3,17 +3,18 @@
 Rates are GCRA cells in memory that all workers share; concurrency is a gauge with a row per worker, so that a killed worker's
 requests stop counting.
 """
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from hotpath.core.data.shared cimport Verdict, cells_take
 from hotpath.core.wire.http1 cimport Head
+from hotpath.proxy.balance cimport gauge_enter, gauge_leave
 from hotpath.proxy.exchange cimport exchange_t
 from hotpath.proxy.key cimport key_find
-from hotpath.proxy.plan cimport LIMIT_HEADERS_ALWAYS, LIMIT_HEADERS_NEVER, limit_t
+from hotpath.proxy.plan cimport LIMIT_HEADERS_ALWAYS, LIMIT_HEADERS_NEVER, limit_t, route_t
 
 cdef enum:
-    MAX_KEY_BYTES = 1024        # of a combined key; what is beyond does not tell clients apart
+    MAX_KEY_BYTES = 1024        # of a combined key (of at most 16: config.RateLimit); what is beyond does not tell clients apart
 
 
 cdef bint join_key(const limit_t* limit, exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path,
@@ -61,16 +62,13 @@ cdef bint limits_allow(exchange_t* exchange, const uint8_t* data, const Head* he
 
 
 cdef bint concurrency_lease(exchange_t* exchange) noexcept nogil:
-    cdef int64_t total = 0
-    cdef uint32_t worker, stride = exchange.route.in_flight_stride
-    for worker in range(exchange.relay.n_workers):
-        total += exchange.route.in_flight[worker * stride]
-    if total >= exchange.route.concurrency:
+    cdef route_t* route = exchange.route
+    if gauge_enter(route.in_flight, route.in_flight_stride, exchange.relay.n_workers, exchange.relay.worker) > route.concurrency:
+        gauge_leave(route.in_flight, route.in_flight_stride, exchange.relay.worker)
         return False
-    exchange.route.in_flight[exchange.relay.worker * stride] += 1
     exchange.counted_route = True
     return True
 
 cdef void concurrency_release(exchange_t* exchange) noexcept nogil:
-    exchange.route.in_flight[exchange.relay.worker * exchange.route.in_flight_stride] -= 1
+    gauge_leave(exchange.route.in_flight, exchange.route.in_flight_stride, exchange.relay.worker)
     exchange.counted_route = False

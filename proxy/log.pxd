@@ -38,6 +38,7 @@ cdef struct log_t:
     uint32_t n_segments
     uint8_t* lines              # owned: whole lines, not yet written
     size_t n                    # bytes in it
+    bint torn                   # what is written so far ends within a line
     size_t capacity
     size_t wanted               # it is written when it holds so many
     int64_t flush_ms

@@ -6,6 +6,7 @@ pipe that nobody reads costs lines, which are counted, never a request. Bytes th
 import os
 import re
 import stat
+from contextlib import suppress
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from libc.errno cimport EAGAIN, EINTR, errno
@@ -13,7 +14,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memmove, memcpy
 
 from hotpath.core.net.epoll cimport loop_arm
-from hotpath.core.net.linux cimport gmtime_r, localtime_r, strftime, time_t, tm, write
+from hotpath.core.net.linux cimport close, gmtime_r, localtime_r, strftime, time_t, tm, write
 from hotpath.core.wire.http1 cimport Span
 from hotpath.proxy.exchange cimport exchange_t
 from hotpath.proxy.forward cimport put, put_int, writer_t
@@ -171,6 +172,8 @@ cdef void log_exchange(log_t* log, exchange_t* exchange, const uint8_t* data) no
     writer.room = log.capacity - log.n
     writer.n = 0
     writer.full = False
+    if log.n == 0 and log.torn:             # the rest of that line was dropped
+        put(&writer, b"\n", 1)
     for i in range(log.n_segments):
         if log.segments[i].field == LOG_LITERAL:
             put(&writer, log.segments[i].literal.data, log.segments[i].literal.size)
@@ -187,7 +190,6 @@ cdef void log_exchange(log_t* log, exchange_t* exchange, const uint8_t* data) no
 
 cdef void flush(log_t* log) noexcept nogil:
     cdef Py_ssize_t n
-    cdef size_t at
     while log.n:
         n = write(log.fd, log.lines, log.n)
         if n < 0 and errno == EINTR:
@@ -195,12 +197,18 @@ cdef void flush(log_t* log) noexcept nogil:
         if n < 0 and errno == EAGAIN:       # a pipe that is full: tried again with the next line or tick
             return
         if n <= 0:
-            for at in range(log.n):
-                log.dropped[0] += log.lines[at] == c"\n"
-            log.n = 0
+            drop(log)
             return
+        log.torn = log.lines[n - 1] != c"\n"
         memmove(log.lines, log.lines + n, log.n - n)
         log.n -= n
+
+cdef void drop(log_t* log) noexcept nogil:
+    """Counts and forgets the buffered lines."""
+    cdef size_t at
+    for at in range(1, log.n):              # what begins with an end of line ends a torn one: no line of its own
+        log.dropped[0] += log.lines[at] == c"\n"
+    log.n = 0
 
 cdef void on_due(Deadline* deadline) noexcept nogil:
     cdef log_t* log = <log_t*>(<char*>deadline - (<size_t>&(<log_t*><size_t>4096).deadline - 4096))
@@ -210,22 +218,29 @@ cdef void on_due(Deadline* deadline) noexcept nogil:
 
 
 def open_log(str path) -> int:
-    """A descriptor to append to. Standard output is opened anew where that keeps a full pipe from blocking us. Raises OSError."""
+    """A descriptor to append to; one of standard output where a full pipe does not block us, if we may. Raises OSError."""
     if path != "-":
         # O_NONBLOCK is for pipes; a file does not know it.
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
     if stat.S_ISFIFO(os.fstat(1).st_mode):
-        return os.open("/proc/self/fd/1", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with suppress(PermissionError):     # another user's pipe: written to as it is
+            return os.open("/proc/self/fd/1", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     return os.dup(1)
 
 
 cdef class AccessLog:
     """The log that `settings` (proxy.config.AccessLog) asks for, opened. The master makes it; each worker attaches its copy."""
 
+    def __cinit__(self):
+        self.c.fd = -1
+
+    def __dealloc__(self):
+        if self.c.fd >= 0:
+            close(self.c.fd)
+
     def __init__(self, settings):
         self.settings = settings
         self.kept = []
-        self.c.fd = -1
         self.c.fd = open_log(settings.path)
         self.c.json = settings.format == "json"
         made = segments_of(settings.format)

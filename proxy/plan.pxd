@@ -120,7 +120,6 @@ cdef enum FieldMatchKind:
     FIELD_EQUALS = 0
     FIELD_MATCHES
     FIELD_PRESENT
-    FIELD_ABSENT
 
 cdef struct field_match_t:
     uint8_t kind                # FieldMatchKind

@@ -6,6 +6,7 @@ from hotpath.proxy.state import State
 BALANCES: dict[str, int]
 FORWARDED: dict[str, int]
 HEADERS: dict[str, int]
+FILE_METHODS: tuple[str, ...]
 KEYS: dict[str, int]
 METHODS: dict[str, int]
 

@@ -4,6 +4,7 @@ A Plan belongs to one worker of one generation. What workers share (health, gaug
 before the fork and is pointed at from here.
 """
 import ipaddress
+import os
 import re
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
@@ -30,10 +31,12 @@ KEYS = {
     "header": KEY_HEADER, "cookie": KEY_COOKIE, "query": KEY_QUERY,
 }
 FORWARDED = {"off": FORWARDED_OFF, "x-forwarded": FORWARDED_X, "rfc7239": FORWARDED_RFC7239, "both": FORWARDED_BOTH}
+# Of a route to files, whatever it says: a file is read, not written; any other method answers 405.
+FILE_METHODS = ("GET", "HEAD")
 HEADERS = {"rejected": LIMIT_HEADERS_REJECTED, "always": LIMIT_HEADERS_ALWAYS, "never": LIMIT_HEADERS_NEVER}
 
 
-cdef int64_t ms(double seconds):
+cdef int64_t ms(double seconds) noexcept:
     """Whole milliseconds; a positive time never becomes 0, which would mean none."""
     return 0 if seconds <= 0 else max(1, <int64_t>(seconds * 1000))
 
@@ -50,19 +53,25 @@ cdef bint plan_trusts(const plan_t* plan, const uint8_t* address) noexcept nogil
     return False
 
 
-cdef void stagger(upstream_t* upstream, int worker):
+cdef void stagger(upstream_t* upstream, int worker) noexcept:
     """Starts each worker's round robin at another server, so that W workers do not all begin with the first."""
-    cdef uint32_t i, best
+    cdef uint32_t i
     cdef int32_t total
     cdef int turn
+    cdef server_t* best
+    cdef server_t* server
     for turn in range(worker):
-        total = best = 0
+        total = 0
+        best = NULL
         for i in range(upstream.n_servers):
-            total += upstream.servers[i].weight
-            upstream.servers[i].current += upstream.servers[i].weight
-            if upstream.servers[i].current > upstream.servers[best].current:
-                best = i
-        upstream.servers[best].current -= total
+            server = &upstream.servers[i]
+            if server.backup:               # backups take turns among themselves
+                continue
+            total += server.weight
+            server.current += server.weight
+            if best == NULL or server.current > best.current:
+                best = server
+        best.current -= total               # never NULL: config.Upstream wants one that is no backup
 
 
 cdef text_t* make_texts(Plan plan, values) except NULL:
@@ -72,7 +81,7 @@ cdef text_t* make_texts(Plan plan, values) except NULL:
         made[i] = plan.text(values[i])
     return made
 
-cdef timeouts_t make_timeouts(given):
+cdef timeouts_t make_timeouts(given) except *:
     cdef timeouts_t made
     made.head = ms(given.head)
     made.body = ms(given.body)
@@ -85,14 +94,14 @@ cdef timeouts_t make_timeouts(given):
     made.request = ms(given.request)
     return made
 
-cdef key_t make_key(Plan plan, str spelled):
+cdef key_t make_key(Plan plan, str spelled) except *:
     kind, _, name = spelled.partition(":")
     cdef key_t made
     made.kind = KEYS[kind]
     made.name = plan.text(name.lower() if kind == "header" else name)
     return made
 
-cdef edits_t make_edits(Plan plan, given):
+cdef edits_t make_edits(Plan plan, given) except *:
     names = sorted({name.lower() for name in (*given.remove, *given.set)})
     cdef edits_t made
     made.n_dropped = len(names)
@@ -143,7 +152,7 @@ cdef set_address(server_t* server, resolved):
     cdef sockaddr_in6* v6 = <sockaddr_in6*>&server.address
     cdef sockaddr_un* un = <sockaddr_un*>&server.address
     if family == AF_UNIX:
-        path = sockaddr.encode()
+        path = os.fsencode(sockaddr)        # config.Address keeps it within sun_path
         un.sun_family = AF_UNIX
         memcpy(un.sun_path, <const char*>path, <size_t>len(path))
         server.address_size = sizeof(un.sun_family) + len(path) + 1
@@ -264,8 +273,7 @@ cdef add_routes(Plan plan, config, state):
         route = &plan.c.routes[<size_t>i]
         route.name = plan.text(given.name)
         route.index = i
-        # A file is read, not written: any other method answers 405.
-        set_methods(plan, route, given.match.methods if given.static is None else ("GET", "HEAD"))
+        set_methods(plan, route, given.match.methods if given.static is None else FILE_METHODS)
         route.n_fields = len(given.match.headers)
         route.fields = <field_match_t*>plan.reserve(sizeof(field_match_t) * route.n_fields)
         for k, (name, wanted) in enumerate(given.match.headers.items()):

@@ -52,5 +52,8 @@ cdef class Table:
 cdef void table_match(table_t* table, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
                       match_t* found) noexcept nogil
 
+# The size of a Host's value without its port and the root's dot ("a.example." is "a.example"), which take no part in matching.
+cdef uint32_t host_size(const uint8_t* host, uint32_t size) noexcept nogil
+
 # Writes the path without its dot segments (RFC 3986 section 5.2.4; also %2e) to `out` (of `size` bytes). Its size, or ABOVE_ROOT.
 cdef int normalise(const uint8_t* path, uint32_t size, uint8_t* out) noexcept nogil

@@ -7,11 +7,11 @@ order. The method is looked at last, so that a path which exists answers 405 rat
 import re
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy
 
 from hotpath.core.wire.http1 cimport METHOD_CONNECT, METHOD_GET, METHOD_HEAD, METHOD_OTHER, METHOD_TRACE, Field, Head
 from hotpath.proxy.plan cimport (
-    FIELD_ABSENT, FIELD_EQUALS, FIELD_MATCHES, FIELD_PRESENT, Plan, field_match_t, route_t, text_t)
+    FIELD_EQUALS, FIELD_MATCHES, FIELD_PRESENT, Plan, field_match_t, route_t, text_t)
 
 cdef extern from *:
     """
@@ -107,8 +107,6 @@ cdef bint field_matches(const uint8_t* data, const Head* head, const field_match
         field = &head.fields[i]
         if not name_is(data, field, &wanted.name):
             continue
-        if wanted.kind == FIELD_ABSENT:
-            return False
         if wanted.kind == FIELD_PRESENT:
             return True
         if wanted.kind == FIELD_EQUALS and field.value_size == wanted.value.size \
@@ -116,7 +114,7 @@ cdef bint field_matches(const uint8_t* data, const Head* head, const field_match
             return True
         if wanted.kind == FIELD_MATCHES and searches(table, wanted.regex, data + field.value_at, field.value_size):
             return True
-    return wanted.kind == FIELD_ABSENT
+    return False
 
 cdef bint fields_match(const uint8_t* data, const Head* head, const route_t* route, table_t* table) noexcept nogil:
     cdef uint32_t i
@@ -206,6 +204,14 @@ cdef bint match_group(table_t* table, uint32_t group, const uint8_t* data, const
             return True
     return try_chain(table, &of_host.rest, data, head, found)
 
+cdef uint32_t host_size(const uint8_t* host, uint32_t size) noexcept nogil:
+    cdef uint32_t i = size              # "]" ends an IPv6 literal, whose colons stay
+    while i > 0 and c"0" <= host[i - 1] <= c"9":
+        i -= 1
+    if i > 0 and host[i - 1] == c":":
+        size = i - 1
+    return size - 1 if size > 1 and host[size - 1] == c"." else size
+
 cdef bint match_suffix(table_t* table, const uint8_t* suffix, uint32_t suffix_size, const uint8_t* data, const Head* head,
                        const uint8_t* path, uint32_t path_size, match_t* found) noexcept nogil:
     cdef uint64_t hash = seed_of(HOST_WILDCARD)
@@ -224,17 +230,10 @@ cdef void table_match(table_t* table, const uint8_t* data, const Head* head, con
     found.route = NULL
     found.n_refused = 0
     if table.has_hosts and 0 < size <= 256:
-        for i in range(size):
-            host[i] = lower_byte(data[head.host.at + i])
-        i = size                        # without the port; "]" ends an IPv6 literal, whose colons stay
-        while i > 0 and c"0" <= host[i - 1] <= c"9":
-            i -= 1
-        if i > 0 and host[i - 1] == c":":
-            size = i - 1
-        if size > 1 and host[size - 1] == c".":
-            size -= 1                   # the root's dot: "a.example." is "a.example"
+        size = host_size(data + head.host.at, size)
         hash = seed_of(HOST_EXACT)
         for i in range(size):
+            host[i] = lower_byte(data[head.host.at + i])
             hash = fnv_step(hash, host[i])
         entry = lookup(table.entries, table.mask, HOST_EXACT, hash, host, size)
         if entry != NULL and match_group(table, entry.group, data, head, path, path_size, found):

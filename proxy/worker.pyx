@@ -3,10 +3,10 @@ import logging
 import os
 import signal
 
-from libc.stdint cimport int32_t, uint32_t
+from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free
 
-from hotpath.core.data.shared cimport Block, Counters, Gauges
+from hotpath.core.data.shared cimport Block, Gauges
 from hotpath.core.net.accept cimport listener_drain, listener_open, listener_t
 from hotpath.core.net.loop cimport Loop
 from hotpath.proxy.exchange cimport relay_t
@@ -15,6 +15,7 @@ from hotpath.proxy.metrics cimport bind
 from hotpath.proxy.plan cimport Plan
 from hotpath.proxy.relay cimport relay_accept, relay_drain, relay_start
 from hotpath.proxy.route cimport Table
+from hotpath.proxy.warden import reopen_error_log
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ cdef class Worker:
 
     def reopen(self) -> None:
         """USR1."""
+        reopen_error_log()
         if self.access_log is None:
             return
         try:

@@ -202,7 +202,7 @@ def test_what_this_version_cannot_do_is_refused_not_ignored(text: str, path: str
         ("limits: {connections: 0}", "1: limits.connections", "from 1"),
         ("log: {error: {level: warn}}", "1: log.error.level", "warning"),
         ("rate_limits: {r: {}}", "1: rate_limits.r", "rate is missing"),
-        ("rate_limits: {r: {rate: 1/s, key: []}}", "1: rate_limits.r.key", "from 1 up"),
+        ("rate_limits: {r: {rate: 1/s, key: []}}", "1: rate_limits.r.key", "from 1 to 16"),
         ("rate_limits: {r: {rate: 1/s, key: query:x}}", "1: rate_limits.r.key", "client_ip, host, route"),
         ("rate_limits: {r: {rate: 1/s, status: 200}}", "1: rate_limits.r.status", "from 400 to 599"),
         ("upstreams: {u: {}}", "1: upstreams.u", "servers is missing"),
