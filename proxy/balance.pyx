@@ -3,6 +3,8 @@
 Every way of choosing looks only at servers in service: not ejected, not full, not tried for this request already. Backups count
 when nobody else is left. Health and load live in shared memory: what one worker saw, all know.
 """
+import logging
+
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from hotpath.core.data.murmur cimport murmur3_x64_64
@@ -12,6 +14,8 @@ from hotpath.proxy.exchange cimport exchange_t, relay_t
 from hotpath.proxy.key cimport key_find
 from hotpath.proxy.plan cimport (
     BALANCE_IP_HASH, BALANCE_LEAST_CONN, BALANCE_P2C, BALANCE_RING, server_t, upstream_t)
+
+log = logging.getLogger(__name__)
 
 cdef extern from *:
     """
@@ -195,6 +199,15 @@ cdef void server_release(exchange_t* exchange) noexcept nogil:
     gauge_leave(exchange.server.in_flight, exchange.server.in_flight_stride, exchange.relay.worker)
     exchange.counted_server = False
 
+cdef void tell(const server_t* server, bint ejected) noexcept with gil:
+    """One line when a server goes, one when it is back: the worker that changed the word writes it."""
+    upstream = server.upstream.name.data[:server.upstream.name.size].decode()
+    name = server.name.data[:server.name.size].decode()
+    if ejected:
+        log.warning("server ejected upstream=%s server=%s", upstream, name)
+    else:
+        log.warning("server back upstream=%s server=%s", upstream, name)
+
 cdef void server_failed(server_t* server, int64_t now_us) noexcept nogil:
     cdef upstream_t* upstream = server.upstream
     if upstream.passive_failures == 0:
@@ -203,10 +216,14 @@ cdef void server_failed(server_t* server, int64_t now_us) noexcept nogil:
         word_store(&server.health.window_us, now_us)
         word_store(&server.health.failures, 0)
     # A failed probe ejects at once.
-    if word_add(&server.health.failures, 1) >= upstream.passive_failures or word_load(&server.health.ejected_until_us):
-        word_store(&server.health.ejected_until_us, now_us + upstream.passive_eject_us)
+    cdef int64_t until_us = word_load(&server.health.ejected_until_us)
+    if word_add(&server.health.failures, 1) < upstream.passive_failures and until_us == 0:
+        return
+    if word_swap(&server.health.ejected_until_us, until_us, now_us + upstream.passive_eject_us) and until_us == 0:
+        tell(server, True)
 
 cdef void server_answered(server_t* server) noexcept nogil:
-    if word_load(&server.health.ejected_until_us):
-        word_store(&server.health.ejected_until_us, 0)
+    cdef int64_t until_us = word_load(&server.health.ejected_until_us)
+    if until_us and word_swap(&server.health.ejected_until_us, until_us, 0):
         word_store(&server.health.failures, 0)
+        tell(server, False)

@@ -126,6 +126,9 @@ class ProxyService:
     def config(self) -> ProxyConfig:
         """The file and the flags. Raises ConfigError."""
         config = load(self._path, ProxyConfig)
+        if config == ProxyConfig():
+            # A file that somebody is still writing: to take it on a reload would drop every address.
+            raise ConfigError(self._path, 0, "", "says nothing; allowed: at least one route")
         if self._listen is not None:
             try:
                 address = Address.parse(self._listen)

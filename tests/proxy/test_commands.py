@@ -77,6 +77,13 @@ def test_a_file_that_is_not_there_is_a_config_error(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "routes: []\n"])
+def test_a_file_that_says_nothing_is_refused(tmp_path: Path, text: str) -> None:
+    done = check(text, "-t", folder=tmp_path)
+    assert done.returncode == 2
+    assert "says nothing" in done.stderr
+
+
 def test_an_unknown_option_is_2(tmp_path: Path) -> None:
     assert check(GOOD, "--what", folder=tmp_path).returncode == 2
 
