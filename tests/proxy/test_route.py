@@ -118,7 +118,7 @@ def remove_dot_segments(path: str) -> str | None:
     while source:
         if source.startswith("../"):
             source = source[3:]
-        elif source.startswith("./") or source.startswith("/./"):
+        elif source.startswith(("./", "/./")):
             source = source[2:]
         elif source == "/.":
             source = "/"
