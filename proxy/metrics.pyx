@@ -26,20 +26,23 @@ BOUNDS_US[N_BUCKETS - 1] = (<int64_t>1) << 62
 
 
 def counter_names(config) -> tuple:
-    """The counters of one configuration, in the order in which `bind` lays them out; what labels a name is part of it."""
+    """The counters of one configuration, in the order in which `bind` lays them out; what labels a name is part of it.
+
+    Parts are separated by NUL: no address, and no name, holds one.
+    """
     codes = [*map(str, CODES), *["other"] * (N_CODES - len(CODES))]
     codes = [code if code != "other" or slot == OTHER else f"unused{slot}" for slot, code in enumerate(codes)]
     routes = [*(route.name for route in config.routes), ""]
     servers = [(name, str(server.address)) for name, upstream in config.upstreams.items() for server in upstream.servers]
     buckets = [*map(str, range(N_BUCKETS)), "sum"]
     return (
-        *(f"requests\t{route}\t{code}" for route in routes for code in codes),
-        *(f"seconds\t{bucket}" for bucket in buckets),
-        *(f"upstream_requests\t{upstream}\t{server}\t{code}" for upstream, server in servers for code in codes),
-        *(f"upstream_seconds\t{bucket}" for bucket in buckets),
-        *(f"retries\t{upstream}" for upstream in config.upstreams),
-        *(f"limited\t{limit}" for limit in config.rate_limits),
-        *(f"rejected\t{reason}" for reason in REJECTIONS),
+        *(f"requests\0{route}\0{code}" for route in routes for code in codes),
+        *(f"seconds\0{bucket}" for bucket in buckets),
+        *(f"upstream_requests\0{upstream}\0{server}\0{code}" for upstream, server in servers for code in codes),
+        *(f"upstream_seconds\0{bucket}" for bucket in buckets),
+        *(f"retries\0{upstream}" for upstream in config.upstreams),
+        *(f"limited\0{limit}" for limit in config.rate_limits),
+        *(f"rejected\0{reason}" for reason in REJECTIONS),
         "log_dropped",
     )
 
@@ -100,7 +103,7 @@ cdef void count_exchange(exchange_t* exchange) noexcept nogil:
 def expose(totals, gauges, *, ejected, facts) -> str:
     """Prometheus text. `totals` and `gauges` by name; `ejected` lists (upstream, server, up); `facts` name plain gauges."""
     page = Exposition()
-    split = [(name.split("\t"), value) for name, value in totals.items()]
+    split = [(name.split("\0"), value) for name, value in totals.items()]
 
     def of(kind):
         return [(parts[1:], value) for parts, value in split if parts[0] == kind]

@@ -6,7 +6,8 @@ from libc.string cimport memset
 from hotpath.core.data.shared cimport Gauges
 from hotpath.core.net.linux cimport AF_INET, AF_INET6, AF_UNIX, inet_pton, sockaddr_in, sockaddr_in6, sockaddr_storage
 from hotpath.core.net.loop cimport Loop
-from hotpath.core.wire.http1 cimport STRICT, TARGET_ASTERISK, Head, parse_request, parse_response
+from hotpath.core.wire.http1 cimport (
+    NAME_REFERER, NAME_USER_AGENT, STRICT, TARGET_ASTERISK, Head, Span, parse_request, parse_response)
 from hotpath.proxy.answer cimport write_problem, write_redirect, write_respond_head
 from hotpath.proxy.balance cimport server_answered, server_failed, server_is_ejected, server_lease, server_release
 from hotpath.proxy.client cimport set_address
@@ -23,6 +24,14 @@ from hotpath.proxy.route cimport ABOVE_ROOT, Table, match_t, normalise, table_ma
 
 cdef str text_of(const text_t* text):
     return text.data[:text.size].decode()
+
+cdef Span first_value(const Head* head, int name) noexcept:
+    cdef Span value
+    value.at = value.size = 0
+    if head.first[name]:
+        value.at = head.fields[head.first[name] - 1].value_at
+        value.size = head.fields[head.first[name] - 1].value_size
+    return value
 
 def normalise_path(bytes path) -> bytes | None:
     """The path without its dot segments, as routes see it and servers get it; None: it leads above the root."""
@@ -149,6 +158,8 @@ cdef class Request:
         exchange.method = self.head.method
         exchange.target = self.head.target
         exchange.host = self.head.host
+        exchange.referer = first_value(&self.head, NAME_REFERER)
+        exchange.user_agent = first_value(&self.head, NAME_USER_AGENT)
         exchange.method_id = self.head.method_id
         exchange.minor = self.head.minor
         exchange.expects_continue = self.head.expects_continue

@@ -1,4 +1,4 @@
-"""Which server takes a request, though none leaves: order of turns, keys on the ring, probes of the ejected."""
+"""Which server takes a request, without one leaving: the order of turns, keys on the ring, probes of the ejected."""
 from __future__ import annotations
 
 from collections import Counter

@@ -113,12 +113,10 @@ def test_the_route_that_wins_is_the_models(routes: list[dict[str, Any]], asked: 
 
 
 def remove_dot_segments(path: str) -> str | None:
-    """RFC 3986 section 5.2.4, step by step; None where it leads above the root, which the RFC lets pass."""
+    """RFC 3986 section 5.2.4, the steps for a path that begins with a slash; None where it leads above the root."""
     source, output = re.sub("%2e", ".", path, flags=re.IGNORECASE), ""
     while source:
-        if source.startswith("../"):
-            source = source[3:]
-        elif source.startswith(("./", "/./")):
+        if source.startswith("/./"):
             source = source[2:]
         elif source == "/.":
             source = "/"
@@ -127,8 +125,6 @@ def remove_dot_segments(path: str) -> str | None:
             if not output:
                 return None
             output = output[:output.rindex("/")]
-        elif source in (".", ".."):
-            source = ""
         else:
             cut = source.find("/", 1) if "/" in source[1:] else len(source)
             output, source = output + source[:cut], source[cut:]
