@@ -29,6 +29,8 @@ cdef void put(writer_t* writer, const void* data, size_t size) noexcept nogil:
     if size > writer.room - writer.n:
         writer.full = True
         return
+    if size == 0:
+        return                              # `data` may be NULL then, which memcpy must not see
     memcpy(writer.out + writer.n, data, size)
     writer.n += size
 
