@@ -24,7 +24,7 @@ from hotpath.proxy.ending cimport client_end, client_lost, count_rejected
 from hotpath.proxy.exchange cimport (
     LAST_OURS, LAST_THEIRS, REJECTED_CONCURRENCY, REJECTED_CONNECTIONS, REJECTED_MALFORMED, REJECTED_METHOD,
     REJECTED_NO_ROUTE, REJECTED_TIMEOUT, REJECTED_TOO_LARGE, STATE_CONNECT, STATE_SEND, STATE_TUNNEL, arm, arm_rest, client_t,
-    exchange_of, exchange_t, relay_t, stream_of)
+    exchange_of, exchange_t, look_again, relay_t, stream_of)
 from hotpath.proxy.limit cimport concurrency_lease, limits_allow
 from hotpath.proxy.origin cimport find_origin
 from hotpath.proxy.plan cimport ACTION_REDIRECT, ACTION_RESPOND, ACTION_UPSTREAM, route_t
@@ -35,6 +35,7 @@ from hotpath.proxy.tunnel cimport pump_tunnel
 from hotpath.proxy.upstream cimport peers_close_idle
 
 cdef enum:
+    MAX_PIPELINED = 64          # of one client per turn: one that never stops must not starve the others
     HEAD_BUFFER_BYTES = 4000    # with its own head a 4 KiB block: nearly every request head fits
 
 
@@ -98,10 +99,15 @@ cdef void flush_client(client_t* client) noexcept nogil:
 
 cdef void client_proceed(client_t* client) noexcept nogil:
     """Reads and answers requests until one has to wait. A loop, not a recursion, over what was pipelined."""
+    cdef int requests = 0
     if client.proceeding:
         return
     client.proceeding = True
     while client.exchange == NULL and client.stream.source.fd >= 0 and not client.lingering and client.stream.n_unsent == 0:
+        if requests == MAX_PIPELINED:
+            look_again(&client.stream)
+            break
+        requests += 1
         if not read_head(client):
             break
     client.proceeding = False
