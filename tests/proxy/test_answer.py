@@ -1,4 +1,4 @@
-"""Answers of our own: framing right to the byte, an Allow that names each method once, redirects that stay on the site."""
+"""Answers of our own: framing right to the byte, an Allow with each method once, redirects that stay on the site."""
 from __future__ import annotations
 
 import json
