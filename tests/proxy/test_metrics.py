@@ -131,6 +131,8 @@ def test_counts_survive_reloads_and_a_killed_worker() -> None:
         fresh = {"name": "fresh", "match": {"prefix": "/"}, "respond": {"body": "y"}}
         proxy.reload({"routes": [fresh, *config["routes"]]})
         assert fetch(proxy.address, "/").body == b"y"
+        # A request is counted when its answer is on the way: a worker killed before that counts it never.
+        wait_for(lambda: proxy.metric("hotpath_proxy_requests_total", route="fresh") == 1, "the first count")
         (worker,) = proxy.workers()
         os.kill(worker, signal.SIGKILL)
         wait_for(lambda: proxy.workers() not in ([], [worker]), "another worker")
