@@ -432,7 +432,8 @@ class ProxyConfig(Section, frozen=True):
             if listen.address in bound and (listen.address.port or listen.address.is_unix):
                 yield Problem(("listen", i, "address"), f"{listen.address} is listened on twice")
             bound.add(listen.address)
-        if self.admin is not None and self.admin.address in bound:
+        shares = self.admin is not None and self.admin.address in bound
+        if self.admin is not None and shares and (self.admin.address.port or self.admin.address.is_unix):
             yield Problem(("admin", "address"), f"{self.admin.address} is an address of listen already")
         names: set[str] = set()
         for i, route in enumerate(self.routes):

@@ -283,6 +283,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(dump(service.config()) if given.dump else f"{given.config}: ok", end="" if given.dump else "\n")
             return 0
         return run_master(service)
+    except ConfigError as error:
+        # The master knows the key (pid_file), not the file it stands in.
+        print(error if error.file else service.blame((error.path,), error.message), file=sys.stderr)
+        return 2
     except HotpathError as error:
         print(error, file=sys.stderr)
         return 2
