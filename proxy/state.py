@@ -1,6 +1,7 @@
 """What the workers of one generation share: memory mapped before the fork, some of it from the generation before."""
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import time
@@ -30,6 +31,8 @@ class State:
 
     def __init__(self, config: ProxyConfig, before: State | None = None) -> None:
         """Map it all."""
+        # By it a worker that leaves connections to the others wakes them.
+        self.nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         workers = config.worker_count
         servers = [server for upstream in config.upstreams.values() for server in upstream.servers]
         self.workers = workers
@@ -50,6 +53,10 @@ class State:
             route.name: Site(route.static.root, index=route.static.index, fallback=route.static.fallback)
             for route in config.routes if route.static is not None
         }
+
+    def __del__(self) -> None:
+        """Give the descriptor back."""
+        os.close(self.nudge)
 
     def health_of(self, config: ProxyConfig) -> list[tuple[str, str, bool]]:
         """(upstream, server, in service) of every server, in the file's order."""

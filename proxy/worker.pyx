@@ -80,6 +80,7 @@ cdef class Worker:
             listener.n_workers = state.workers
             listener.worker = index
             listener.limit = self.plan.c.max_connections
+            listener.nudge.fd = os.dup(state.nudge)
             failed = listener_open(listener, &self.loop.c, sock.detach())
             if failed < 0:
                 raise OSError(-failed, os.strerror(-failed))

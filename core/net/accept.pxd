@@ -20,11 +20,12 @@ cdef struct listener_t:
     uint32_t worker             # ours
     uint32_t limit              # open connections of this worker at which it pauses (needs gauges); 0: none
     void (*on_failed)(listener_t* listener, int error) noexcept nogil   # or NULL: out of descriptors or memory
+    Source nudge                # its fd: owned, of an eventfd that all workers of this socket share; -1: none. See `leave` in accept.pyx
     uint8_t paused
     uint64_t n_failed           # accept errors (EMFILE, ENFILE, ENOBUFS, ENOMEM)
 
 # Takes over the listening `fd` (non-blocking): level-triggered with EPOLLEXCLUSIVE, at most 16 accepts per wake. 0 or -errno.
-# The owner has set on_accept, owner, on_failed, gauges, stride, n_workers, worker and limit.
+# The owner has set on_accept, owner, on_failed, gauges, stride, n_workers, worker, limit and nudge.fd.
 cdef int listener_open(listener_t* listener, loop_t* loop, int fd) noexcept nogil
 # Drain: accepts until EAGAIN, leaves the epoll set, closes our copy of the socket.
 cdef void listener_drain(listener_t* listener) noexcept nogil
@@ -44,4 +45,5 @@ cdef class Listener:
     cdef int64_t[::1] gauges    # keeps listener_t.gauges alive
     cdef int64_t quiet_until_ms  # failures are logged once a second
 
+    cdef void drop_nudge(self) noexcept
     cdef Stream stream_of(self, int fd)

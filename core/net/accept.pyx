@@ -5,12 +5,12 @@ one takes nearly all. So a worker that has clearly more connections than another
 """
 cimport cython
 from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
-from libc.stdint cimport INT64_MAX
+from libc.stdint cimport INT64_MAX, uint64_t
 from libc.string cimport memset
 
 from hotpath.core.net.linux cimport (
-    EPOLLEXCLUSIVE, EPOLLIN, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK, TCP_NODELAY, accept4, setsockopt, sockaddr,
-    sockaddr_storage, socklen_t)
+    EPOLLET, EPOLLEXCLUSIVE, EPOLLIN, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK, TCP_NODELAY, accept4, setsockopt, sockaddr,
+    sockaddr_storage, socklen_t, write)
 from hotpath.core.net.epoll cimport RANK_ACCEPT, loop_add, loop_arm, loop_call, loop_close, loop_disarm, loop_remove
 from hotpath.core.net.stream cimport Stream
 from hotpath.core.net.wheel cimport TICK_MS
@@ -97,13 +97,24 @@ cdef void look_again(listener_t* listener, int64_t in_ms) noexcept nogil:
     loop_arm(listener.loop, &listener.deadline, listener.loop.now_ms + in_ms)
 
 
-cdef void on_connections(Source* source, uint32_t events) noexcept nogil:
-    cdef listener_t* listener = <listener_t*>source
+# The wake-up was ours alone (EPOLLEXCLUSIVE), and connections may still wait: the others sleep, so one write wakes them.
+cdef void leave(listener_t* listener) noexcept nogil:
+    cdef uint64_t one = 1
+    look_again(listener, TICK_MS)
+    if listener.nudge.fd >= 0:
+        write(listener.nudge.fd, &one, sizeof(one))
+
+
+cdef void accept_some(listener_t* listener) noexcept nogil:
     cdef int outcome = take(listener, BATCH, True)
     if outcome == TOOK_SHARE:
-        look_again(listener, TICK_MS)
-    elif outcome == OUT_OF_MEANS or (outcome == IS_CLOSED and source.fd >= 0):
+        leave(listener)
+    elif outcome == OUT_OF_MEANS or (outcome == IS_CLOSED and listener.source.fd >= 0):
         look_again(listener, FAILED_PAUSE_MS)
+
+
+cdef void on_connections(Source* source, uint32_t events) noexcept nogil:
+    accept_some(<listener_t*>source)
 
 
 cdef int join(listener_t* listener) noexcept nogil:
@@ -132,8 +143,23 @@ cdef void on_pause_over(Deadline* deadline) noexcept nogil:
         look_again(listener, FAILED_PAUSE_MS if outcome == OUT_OF_MEANS else TICK_MS)
 
 
+# Edge-triggered and never read: every write is an edge for every worker, our own included.
+cdef void on_nudge(Source* source, uint32_t events) noexcept nogil:
+    cdef listener_t model       # for where the source stands in it
+    cdef listener_t* listener = <listener_t*>(<size_t>source - (<size_t>&model.nudge - <size_t>&model))
+    if listener.source.fd < 0 or listener_is_full(listener):
+        return
+    if listener.paused:
+        loop_disarm(listener.loop, &listener.deadline)
+        listener.allowance = 1
+        if join(listener) < 0:
+            look_again(listener, FAILED_PAUSE_MS)
+            return
+    accept_some(listener)
+
+
 cdef int listener_open(listener_t* listener, loop_t* loop, int fd) noexcept nogil:
-    cdef int one = 1
+    cdef int one = 1, result
     listener.source.on_events = on_connections
     listener.source.fd = fd
     listener.source.rank = RANK_ACCEPT
@@ -144,6 +170,12 @@ cdef int listener_open(listener_t* listener, loop_t* loop, int fd) noexcept nogi
     listener.n_failed = 0
     # Accepted sockets inherit it, which saves a call for each; a unix socket refuses, and needs none.
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+    if listener.nudge.fd >= 0:
+        listener.nudge.on_events = on_nudge
+        listener.nudge.rank = RANK_ACCEPT
+        result = loop_add(loop, &listener.nudge, EPOLLIN | <uint32_t>EPOLLET)
+        if result < 0:
+            return result
     return join(listener)
 
 
@@ -155,6 +187,8 @@ cdef void listener_drain(listener_t* listener) noexcept nogil:
         loop_remove(listener.loop, &listener.source)
         listener.paused = True
     loop_disarm(listener.loop, &listener.deadline)
+    if listener.nudge.fd >= 0:
+        loop_close(listener.loop, &listener.nudge)
     listener.limit = 0
     take(listener, MAX_DRAINED, False)
     loop_close(listener.loop, &listener.source)
@@ -194,14 +228,16 @@ cdef class Listener:
     """Accepts on a listening socket and hands over each connection as a `Stream`; made by `Loop.listen`."""
 
     def __cinit__(self):
-        self.c.listener.source.fd = -1
+        self.c.listener.source.fd = self.c.listener.nudge.fd = -1
 
-    def __init__(self, Loop loop, sock, on_stream, *, int64_t[::1] gauges=None, int workers=1, int worker=0, int limit=0):
+    def __init__(self, Loop loop, sock, on_stream, *, int64_t[::1] gauges=None, int workers=1, int worker=0, int limit=0,
+                 int nudge=-1):
         """Accept on `sock`, which stays the caller's, until `close` or `drain`.
 
         `gauges`: int64 memory shared by `workers` processes, one equal share each, in whose first cell worker number
         `worker` counts its open streams; the one with clearly more than another leaves new connections to it. At `limit`
-        open streams (0: none) it accepts no more. Raises OSError, ValueError for numbers that do not fit.
+        open streams (0: none) it accepts no more. `nudge`: an eventfd (non-blocking, from before the fork; it stays the
+        caller's) by which a worker that leaves connections to the others wakes them. Raises OSError, ValueError for numbers that do not fit.
         """
         cdef int result, fd
         if self.loop is not None:
@@ -223,12 +259,15 @@ cdef class Listener:
         self.c.listener.gauges = NULL if gauges is None else &gauges[0]
         self.c.listener.stride = 0 if gauges is None else len(gauges) // workers
         self.c.listener.n_workers, self.c.listener.worker, self.c.listener.limit = workers, worker, limit
+        if nudge >= 0:
+            self.c.listener.nudge.fd = os.dup(nudge)
         fd = os.dup(sock.fileno())
         os.set_blocking(fd, False)
         result = listener_open(&self.c.listener, &loop.c, fd)
         if result < 0:
             self.c.listener.source.fd = -1
             os.close(fd)
+            self.drop_nudge()
             raise OSError(-result, os.strerror(-result))
         loop.streams.add(self)
 
@@ -236,6 +275,11 @@ cdef class Listener:
         if self.c.listener.source.fd >= 0:
             loop_disarm(self.c.listener.loop, &self.c.listener.deadline)
             loop_close(self.c.listener.loop, &self.c.listener.source)
+        self.drop_nudge()
+
+    cdef void drop_nudge(self) noexcept:
+        if self.c.listener.nudge.fd >= 0:
+            loop_close(&self.loop.c, &self.c.listener.nudge)
 
     cdef Stream stream_of(self, int fd):
         cdef Stream stream = Stream.__new__(Stream)
@@ -272,4 +316,5 @@ cdef class Listener:
         if self.c.listener.source.fd >= 0:
             loop_disarm(&self.loop.c, &self.c.listener.deadline)
             loop_close(&self.loop.c, &self.c.listener.source)
+            self.drop_nudge()
             loop_call(&self.loop.c, &self.c.callback)

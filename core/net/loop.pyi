@@ -37,5 +37,6 @@ class Loop:
         workers: int = 1,
         worker: int = 0,
         limit: int = 0,
+        nudge: int = -1,
     ) -> Listener: ...
     def on_signal(self, number: int, fn: Callable[[], object] | None) -> None: ...

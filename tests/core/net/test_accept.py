@@ -264,3 +264,29 @@ def test_connections_that_are_reset_before_they_are_accepted_do_no_harm(loop, ru
         run_until(lambda: answers)
         receiver.join()
     assert answers == [b"x"]
+
+
+def test_a_worker_that_leaves_connections_to_others_wakes_them(server):
+    """Woken alone, it takes its share; without the nudge the rest would wait for the next client or tick."""
+    nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    gauges = memoryview(bytearray(16)).cast("q")        # two workers in one process: it need not be shared
+    with ExitStack() as peers:
+        loops = [Loop(), Loop()]
+        accepted = [[], []]
+        for worker, loop in enumerate(loops):
+            loop.listen(server, accepted[worker].append, gauges=gauges, workers=2, worker=worker, nudge=nudge)
+        for _ in range(12):
+            peers.enter_context(socket.create_connection(server.getsockname()))
+        loops[0].call_soon(loops[0].stop)
+        loops[0].run()
+        assert len(accepted[0]) == 5                    # one more than MARGIN above the other's none
+        assert os.eventfd_read(nudge) == 1
+        for _ in range(20):
+            for loop in reversed(loops):
+                loop.call_soon(loop.stop)
+                loop.run()
+        assert len(accepted[0]) + len(accepted[1]) == 12
+        assert len(accepted[1]) >= 4
+        for loop in loops:
+            loop.close()
+    os.close(nudge)
