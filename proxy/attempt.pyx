@@ -16,7 +16,7 @@ from hotpath.proxy.ending cimport client_lost, count_rejected
 from hotpath.proxy.exchange cimport (
     FRAMING_BYTES, LAST_OURS, MAX_READS, REJECTED_MALFORMED, REJECTED_NO_SERVER, REJECTED_TOO_LARGE, STATE_CONNECT,
     STATE_SEND, STATE_WAIT, arm, arm_peer, client_t, exchange_t, look_again, move, peer_t, relay_t)
-from hotpath.proxy.forward cimport put, put_chunk_line, take_payload, write_request, writer_t
+from hotpath.proxy.forward cimport put, put_chunk_line, take_payload, write_into, write_request, writer_t
 from hotpath.proxy.plan cimport server_t, upstream_t
 from hotpath.proxy.reply cimport answer, answer_with
 from hotpath.proxy.route cimport ABOVE_ROOT, normalise
@@ -94,10 +94,7 @@ cdef void send_request(exchange_t* exchange, const uint8_t* path, uint32_t path_
     cdef uint8_t* payload
     cdef size_t n
     cdef Py_ssize_t used
-    writer.out = relay.loop.scratch
-    writer.room = SCRATCH_BYTES
-    writer.n = 0
-    writer.full = False
+    write_into(&writer, relay.loop.scratch, SCRATCH_BYTES)
     write_request(exchange, input.data, &relay.head, path, path_size, &writer)
     if exchange.request_body.phase != BODY_DONE:
         used = take_payload(&exchange.request_body, input.data + input.start, input.end - input.start, &payload, &n)

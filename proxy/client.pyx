@@ -2,36 +2,23 @@
 
 Connection structs come from slabs and are small; buffers attach with the first byte and leave with the last.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strlen
 
 from hotpath.core.data.murmur cimport murmur3_x64_64
 from hotpath.core.net.buffer cimport buffer_give, buffer_take
 from hotpath.core.net.epoll cimport loop_defer
-from hotpath.core.net.linux cimport AF_INET, AF_INET6, inet_ntop, sockaddr_in, sockaddr_in6, socklen_t
+from hotpath.core.net.linux cimport AF_INET, AF_INET6, inet_ntop, sockaddr_in, sockaddr_in6
 from hotpath.core.net.stream cimport stream_close, stream_linger, stream_t
-from hotpath.proxy.exchange cimport LAST_NOT, peer_t
+from hotpath.proxy.exchange cimport peer_t
 from hotpath.proxy.plan cimport plan_trusts
-
-cdef enum:
-    SLAB = 64
+from hotpath.proxy.slab cimport slot_give, slot_take
 
 
 cdef client_t* client_new(relay_t* relay) noexcept nogil:
-    cdef client_t* made = relay.free_clients
-    cdef client_t* slab
-    cdef int i
+    cdef client_t* made = <client_t*>slot_take(&relay.free_clients, sizeof(client_t))
     if made == NULL:
-        slab = <client_t*>calloc(SLAB, sizeof(client_t))        # kept until the worker ends
-        if slab == NULL:
-            return NULL
-        for i in range(SLAB):
-            slab[i].next = relay.free_clients
-            relay.free_clients = &slab[i]
-        made = relay.free_clients
-    relay.free_clients = made.next
-    memset(made, 0, sizeof(client_t))
+        return NULL
     made.relay = relay
     made.stream.source.fd = -1
     made.stream.loop = relay.loop
@@ -170,19 +157,9 @@ cdef bint count_address(client_t* client) noexcept nogil:
 
 cdef exchange_t* exchange_new(client_t* client) noexcept nogil:
     cdef relay_t* relay = client.relay
-    cdef exchange_t* made = relay.free_exchanges
-    cdef exchange_t* slab
-    cdef int i
+    cdef exchange_t* made = <exchange_t*>slot_take(&relay.free_exchanges, sizeof(exchange_t))
     if made == NULL:
-        slab = <exchange_t*>calloc(SLAB, sizeof(exchange_t))
-        if slab == NULL:
-            return NULL
-        for i in range(SLAB):
-            slab[i].next = relay.free_exchanges
-            relay.free_exchanges = &slab[i]
-        made = relay.free_exchanges
-    relay.free_exchanges = made.next
-    memset(made, 0, sizeof(exchange_t))
+        return NULL
     made.relay = relay
     made.client = client
     made.file_fd = -1
@@ -194,8 +171,7 @@ cdef exchange_t* exchange_new(client_t* client) noexcept nogil:
 cdef void exchange_free(exchange_t* exchange) noexcept nogil:
     cdef relay_t* relay = exchange.relay
     relay.counts.active[0] -= 1
-    exchange.next = relay.free_exchanges
-    relay.free_exchanges = exchange
+    slot_give(&relay.free_exchanges, exchange)
 
 
 cdef void sweep(Deferred* deferred) noexcept nogil:
@@ -206,10 +182,8 @@ cdef void sweep(Deferred* deferred) noexcept nogil:
     while relay.gone_clients != NULL:
         client = relay.gone_clients
         relay.gone_clients = client.next
-        client.next = relay.free_clients
-        relay.free_clients = client
+        slot_give(&relay.free_clients, client)
     while relay.gone_peers != NULL:
         peer = relay.gone_peers
         relay.gone_peers = peer.next
-        peer.next = relay.free_peers
-        relay.free_peers = peer
+        slot_give(&relay.free_peers, peer)

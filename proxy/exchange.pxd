@@ -7,6 +7,7 @@ from hotpath.core.net.stream cimport stream_t
 from hotpath.core.wire.http1 cimport Body, Head, Span
 from hotpath.proxy.plan cimport limit_t, plan_t, route_t, server_t
 from hotpath.proxy.route cimport table_t
+from hotpath.proxy.slab cimport slot_t
 
 cdef struct relay_t             # below
 cdef struct exchange_t          # below
@@ -18,7 +19,7 @@ cdef enum Last:
 
 cdef struct client_t:
     stream_t stream             # first: an event's Source is its client
-    client_t* next              # of this worker, in no order; or the free list
+    client_t* next              # of this worker, in no order; once closed, of the gone
     client_t* previous
     relay_t* relay              # borrowed
     exchange_t* exchange        # owned; NULL: between two requests
@@ -38,7 +39,7 @@ cdef struct client_t:
 
 cdef struct peer_t:
     stream_t stream             # first
-    peer_t* next                # idle: the one that rests longer; or the free list
+    peer_t* next                # idle: the one that rests longer; once closed, of the gone
     peer_t* previous            # idle: the one that rests shorter
     relay_t* relay              # borrowed
     server_t* server            # borrowed from the Plan
@@ -61,7 +62,7 @@ cdef enum State:
     N_STATES
 
 cdef struct exchange_t:
-    exchange_t* next            # the free list
+    exchange_t* next            # the free list's link: first, so that no other member changes when it is given back
     relay_t* relay              # borrowed
     client_t* client            # borrowed: the owner
     peer_t* peer                # borrowed while under way; NULL: none
@@ -154,9 +155,9 @@ cdef struct relay_t:
     uint32_t worker
     uint32_t n_workers
     client_t* clients           # open ones
-    client_t* free_clients      # slabs' free lists
-    peer_t* free_peers
-    exchange_t* free_exchanges
+    slot_t* free_clients        # slab.pyx's free lists
+    slot_t* free_peers
+    slot_t* free_exchanges
     client_t* gone_clients      # closed in this turn: events of this batch may still point at them
     peer_t* gone_peers
     Deferred sweep              # moves the gone to the free lists at the end of the turn

@@ -12,6 +12,7 @@ cdef struct writer_t:
     size_t room                 # writing beyond sets `full` and writes nothing
     bint full
 
+cdef void write_into(writer_t* writer, uint8_t* out, size_t room) noexcept nogil     # from the start of `out`
 cdef void put(writer_t* writer, const void* data, size_t size) noexcept nogil
 cdef void put_str(writer_t* writer, const char* text) noexcept nogil        # NUL-terminated
 cdef void put_text(writer_t* writer, const text_t* text) noexcept nogil

@@ -25,6 +25,12 @@ cdef extern from *:
     uint32_t NAME_BIT(int name) noexcept nogil
 
 
+cdef void write_into(writer_t* writer, uint8_t* out, size_t room) noexcept nogil:
+    writer.out = out
+    writer.room = room
+    writer.n = 0
+    writer.full = False
+
 cdef void put(writer_t* writer, const void* data, size_t size) noexcept nogil:
     if size > writer.room - writer.n:
         writer.full = True

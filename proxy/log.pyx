@@ -17,7 +17,7 @@ from hotpath.core.net.epoll cimport loop_arm
 from hotpath.core.net.linux cimport close, gmtime_r, localtime_r, strftime, time_t, tm, write
 from hotpath.core.wire.http1 cimport Span
 from hotpath.proxy.exchange cimport exchange_t
-from hotpath.proxy.forward cimport put, put_int, writer_t
+from hotpath.proxy.forward cimport put, put_int, write_into, writer_t
 
 cdef enum:
     MAX_TEXT_BYTES = 4096       # of one field: a longer target or referer is cut
@@ -168,10 +168,7 @@ cdef void log_exchange(log_t* log, exchange_t* exchange, const uint8_t* data) no
     cdef writer_t writer
     cdef uint32_t i
     tell_time(log)
-    writer.out = log.lines + log.n
-    writer.room = log.capacity - log.n
-    writer.n = 0
-    writer.full = False
+    write_into(&writer, log.lines + log.n, log.capacity - log.n)
     if log.n == 0 and log.torn:             # the rest of that line was dropped
         put(&writer, b"\n", 1)
     for i in range(log.n_segments):

@@ -12,7 +12,7 @@ from hotpath.proxy.answer cimport write_problem, write_redirect, write_respond_h
 from hotpath.proxy.balance cimport server_answered, server_failed, server_is_ejected, server_lease, server_release
 from hotpath.proxy.client cimport set_address
 from hotpath.proxy.exchange cimport client_t, exchange_t, relay_t
-from hotpath.proxy.forward cimport write_request, write_response, writer_t
+from hotpath.proxy.forward cimport write_into, write_request, write_response, writer_t
 from hotpath.proxy.limit cimport concurrency_lease, concurrency_release, limits_allow
 from hotpath.proxy.log cimport AccessLog, log_exchange
 from hotpath.proxy.metrics cimport bind, count_exchange
@@ -277,10 +277,7 @@ cdef class Request:
             log_exchange(&self.probe.access_log.c, &self.exchange, self.raw())
 
     cdef void start(self, writer_t* writer) noexcept:
-        writer.out = self.probe.loop.c.scratch
-        writer.room = 65536
-        writer.n = 0
-        writer.full = False
+        write_into(writer, self.probe.loop.c.scratch, 65536)
 
     cdef bytes written(self, writer_t* writer):
         return writer.out[:writer.n]

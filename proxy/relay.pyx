@@ -11,7 +11,7 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.string cimport memmove
 
 from hotpath.core.net.buffer cimport Buffer, buffer_give, buffer_take
-from hotpath.core.net.epoll cimport RANK_CLIENT, Deadline, Source, loop_arm, loop_disarm
+from hotpath.core.net.epoll cimport RANK_CLIENT, Deadline, Source, loop_arm
 from hotpath.core.net.linux cimport EPOLLERR, EPOLLHUP, close
 from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_flush, stream_note, stream_open, stream_recv
 from hotpath.core.wire.http1 cimport (

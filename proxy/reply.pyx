@@ -2,14 +2,13 @@
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint8_t
 
 from hotpath.core.net.epoll cimport SCRATCH_BYTES
-from hotpath.core.net.linux cimport close
 from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_send, stream_sendfile
 from hotpath.core.wire.http1 cimport BODY_DONE, METHOD_HEAD, Head
 from hotpath.proxy.answer cimport write_problem, write_redirect, write_respond_head
 from hotpath.proxy.client cimport exchange_new
 from hotpath.proxy.ending cimport client_lost, count_rejected, finish
 from hotpath.proxy.exchange cimport LAST_NOT, LAST_OURS, STATE_ANSWER, arm, client_t, exchange_t, look_again, move
-from hotpath.proxy.forward cimport put, take_payload, writer_t
+from hotpath.proxy.forward cimport put, take_payload, write_into, writer_t
 from hotpath.proxy.route cimport match_t
 from hotpath.proxy.static cimport site_answer
 from hotpath.proxy.upstream cimport peer_close
@@ -65,10 +64,7 @@ cdef void start_answer(exchange_t* exchange, writer_t* writer) noexcept nogil:
         if exchange.request_body.phase != BODY_DONE:
             client.last = LAST_OURS
     move(exchange, STATE_ANSWER)
-    writer.out = exchange.relay.loop.scratch
-    writer.room = SCRATCH_BYTES
-    writer.n = 0
-    writer.full = False
+    write_into(writer, exchange.relay.loop.scratch, SCRATCH_BYTES)
 
 cdef void send_answer(exchange_t* exchange, writer_t* writer, const uint8_t* body, size_t body_size) noexcept nogil:
     cdef client_t* client = exchange.client

@@ -15,7 +15,7 @@ from hotpath.proxy.ending cimport client_lost, finish
 from hotpath.proxy.exchange cimport (
     FRAMING_BYTES, LAST_OURS, MAX_READS, STATE_BODY, STATE_CONNECT, STATE_SEND, STATE_TUNNEL, arm, arm_peer, client_t,
     exchange_t, look_again, move, peer_t, relay_t, stream_of)
-from hotpath.proxy.forward cimport take_payload, write_response, writer_t
+from hotpath.proxy.forward cimport take_payload, write_into, write_response, writer_t
 from hotpath.proxy.plan cimport upstream_t
 from hotpath.proxy.reply cimport answer
 from hotpath.proxy.tunnel cimport end_tunnel, pump_tunnel, start_tunnel
@@ -148,10 +148,7 @@ cdef bint relay_interim(exchange_t* exchange, const uint8_t* data, size_t size) 
     if exchange.relay.head.status == 100:
         exchange.expects_continue = False
         arm_peer(exchange.peer, exchange.route.timeouts.response)
-    writer.out = exchange.relay.loop.scratch
-    writer.room = SCRATCH_BYTES
-    writer.n = 0
-    writer.full = False
+    write_into(&writer, exchange.relay.loop.scratch, SCRATCH_BYTES)
     write_response(exchange, data, &exchange.relay.head, size, &writer)
     exchange.bytes_sent += writer.n
     left = stream_send(&exchange.client.stream, writer.out, writer.n, False)
@@ -196,10 +193,7 @@ cdef void relay_final(exchange_t* exchange, uint8_t* data, size_t head_size, siz
         if exchange.minor == 0:
             client.last = LAST_OURS              # the end of the connection is the end of the body
     body_start(&exchange.response_body, head.framing, head.content_length, STRICT, relay.plan.head_limits.head)
-    writer.out = relay.loop.scratch
-    writer.room = SCRATCH_BYTES
-    writer.n = 0
-    writer.full = False
+    write_into(&writer, relay.loop.scratch, SCRATCH_BYTES)
     write_response(exchange, data, head, head_size, &writer)
     if writer.full:
         bad_gateway(exchange, b"the server's head does not fit once edited")
@@ -283,7 +277,6 @@ cdef void peer_ended(exchange_t* exchange) noexcept nogil:
 cdef void on_peer_due(Deadline* deadline) noexcept nogil:
     cdef peer_t* peer = <peer_t*>stream_of(deadline)
     cdef exchange_t* exchange = peer.exchange
-    cdef writer_t writer
     if exchange == NULL:
         peer_close(peer)
     elif exchange.client.stream.n_unsent:

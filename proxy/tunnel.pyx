@@ -8,7 +8,7 @@ from hotpath.proxy.attempt cimport bad_gateway
 from hotpath.proxy.balance cimport server_answered
 from hotpath.proxy.ending cimport client_lost, finish
 from hotpath.proxy.exchange cimport LAST_OURS, MAX_READS, STATE_TUNNEL, arm, client_t, exchange_t, look_again, move, peer_t
-from hotpath.proxy.forward cimport put, write_response, writer_t
+from hotpath.proxy.forward cimport put, write_into, write_response, writer_t
 
 
 cdef void start_tunnel(exchange_t* exchange, uint8_t* data, size_t head_size, size_t size) noexcept nogil:
@@ -29,10 +29,7 @@ cdef void start_tunnel(exchange_t* exchange, uint8_t* data, size_t head_size, si
     client.tunnel = True
     exchange.relay.counts.tunnels[0] += 1
     move(exchange, STATE_TUNNEL)
-    writer.out = exchange.relay.loop.scratch
-    writer.room = SCRATCH_BYTES
-    writer.n = 0
-    writer.full = False
+    write_into(&writer, exchange.relay.loop.scratch, SCRATCH_BYTES)
     write_response(exchange, data, &exchange.relay.head, head_size, &writer)
     put(&writer, data + head_size, size)    # frames that came with the 101
     exchange.bytes_sent += writer.n

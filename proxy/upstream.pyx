@@ -4,9 +4,8 @@ The newest idle connection is the one least likely to have been closed by the se
 its requests under way in shared memory, so that all workers see them.
 """
 from libc.errno cimport EINPROGRESS, errno
-from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.stdlib cimport calloc
-from libc.string cimport memcpy, memset
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy
 
 from hotpath.core.net.buffer cimport buffer_give, buffer_take
 from hotpath.core.net.linux cimport (
@@ -14,27 +13,17 @@ from hotpath.core.net.linux cimport (
 from hotpath.core.net.epoll cimport RANK_UPSTREAM, loop_arm, loop_defer
 from hotpath.core.net.stream cimport stream_close, stream_is_quiet, stream_open
 from hotpath.proxy.plan cimport upstream_t
+from hotpath.proxy.slab cimport slot_take
 
 cdef enum:
-    SLAB_PEERS = 64
     FOR_EVER_MS = 1 << 30
     TRUSTED_REST_MS = 1000      # a request that may not be sent twice takes an older idle connection only after a look at it
 
 
 cdef peer_t* peer_new(relay_t* relay) noexcept nogil:
-    cdef peer_t* made = relay.free_peers
-    cdef peer_t* slab
-    cdef int i
+    cdef peer_t* made = <peer_t*>slot_take(&relay.free_peers, sizeof(peer_t))
     if made == NULL:
-        slab = <peer_t*>calloc(SLAB_PEERS, sizeof(peer_t))      # kept until the worker ends
-        if slab == NULL:
-            return NULL
-        for i in range(SLAB_PEERS):
-            slab[i].next = relay.free_peers
-            relay.free_peers = &slab[i]
-        made = relay.free_peers
-    relay.free_peers = made.next
-    memset(made, 0, sizeof(peer_t))
+        return NULL
     made.relay = relay
     made.stream.source.fd = -1
     return made
