@@ -16,7 +16,6 @@ from hotpath.core.net.epoll cimport (
 import logging
 import os
 import socket
-from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 

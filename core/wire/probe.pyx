@@ -5,10 +5,6 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from hotpath.core.wire cimport body as body_kernel, head as head_kernel
 from hotpath.core.wire.body cimport BODY_DONE, Piece, body_next, body_start
 from hotpath.core.wire.head cimport (
-    BODY_CHUNKED,
-    BODY_LENGTH,
-    BODY_NONE,
-    BODY_UNTIL_CLOSE,
     BROKEN,
     CONNECTION_CLOSE,
     CONNECTION_KEEP_ALIVE,
@@ -17,7 +13,6 @@ from hotpath.core.wire.head cimport (
     FIELD_FOLDED,
     FIELD_UNDERSCORE,
     H11,
-    MAX_FIELDS,
     METHOD_CONNECT,
     METHOD_GET,
     METHOD_HEAD,
