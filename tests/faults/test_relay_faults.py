@@ -123,7 +123,10 @@ def test_a_slow_reader_of_interim_answers_gets_the_final_one(site: Site) -> None
 
 
 def test_a_server_that_speaks_before_it_is_asked_is_not_believed() -> None:
-    """What it says is there when the connection is: no later event would come for it."""
+    """What it says is there when the connection is: no later event would come for it.
+
+    If the proxy wins the race and asks first, nobody can tell the words from an answer; then we try again.
+    """
     kept = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -137,7 +140,13 @@ def test_a_server_that_speaks_before_it_is_asked_is_not_believed() -> None:
         threading.Thread(target=speak, daemon=True).start()
         config = {
             "timeouts": {"response": "3s"},
-            "upstreams": {"b": {"servers": [f"127.0.0.1:{listener.getsockname()[1]}"], "passive": {"failures": 0}}},
+            "upstreams": {
+                "b": {
+                    "servers": [f"127.0.0.1:{listener.getsockname()[1]}"],
+                    "passive": {"failures": 0},
+                    "keepalive": {"idle": 0},
+                }
+            },
             "routes": [
                 {"match": {"prefix": "/"}, "upstream": "b"},
                 {"match": {"prefix": "/canned"}, "respond": {"status": 204}},
@@ -148,12 +157,18 @@ def test_a_server_that_speaks_before_it_is_asked_is_not_believed() -> None:
             client = Client(proxy.address)
             crowd = [Client(proxy.address) for _ in range(200)]
             wait_for(lambda: proxy.metric("hotpath_proxy_connections") == 201, "all to be accepted")
-            os.kill(worker, signal.SIGSTOP)
-            client.send(request_bytes("GET", "/"))
-            for other in crowd:  # all in one turn of the loop: the server has time to speak before the next
-                other.send(request_bytes("GET", "/canned") * 60)
-            os.kill(worker, signal.SIGCONT)
-            assert client.answer().status == 502
+            statuses = set()
+            for _ in range(10):
+                os.kill(worker, signal.SIGSTOP)
+                client.send(request_bytes("GET", "/"))
+                for other in crowd:  # all in one turn of the loop: the server has time to speak before the next
+                    other.send(request_bytes("GET", "/canned") * 60)
+                os.kill(worker, signal.SIGCONT)
+                statuses.add(client.answer().status)
+                if 502 in statuses:
+                    break
+            assert 502 in statuses
+            assert statuses <= {200, 502}  # never the 504 of an event that was lost
             for other in (client, *crowd):
                 other.close()
         listener.shutdown(socket.SHUT_RDWR)
