@@ -4,13 +4,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import core, idle, processes, profile, proxy, reload, rivals, syscalls, wrk
+from . import core, hello, idle, idle_ws, processes, profile, proxy, reload, rivals, syscalls, websocket, wrk
 
 SUBJECTS = {
     "proxy": proxy,
     "idle": idle,
     "reload": reload,
     "core": core,
+    "hello": hello,
+    "websocket": websocket,
+    "idle_ws": idle_ws,
     "syscalls": syscalls,
     "profile": profile,
 }
