@@ -64,7 +64,7 @@ cdef enum PieceKind:
     PIECE_PONG
     PIECE_CLOSE
 
-# Where in the incoming frames the next byte falls. Plain data, 64 bytes; zero it, then set the first group.
+# Where in the incoming frames the next byte falls. Plain data, 72 bytes; zero it, then set the first group.
 cdef struct Receiver:
     int64_t max_frame           # bytes of payload, from the head: 1009 beyond; 0: no limit
     int64_t max_message         # sum of a message's payloads as they stand on the wire: 1009 beyond; 0: no limit
@@ -79,6 +79,7 @@ cdef struct Receiver:
     uint16_t close_code         # BROKEN: 1002, 1007 or 1009
     uint8_t closed              # a close frame came: what follows is not looked at, receive() answers 0
     int64_t left                # of the frame under way
+    int64_t frame_size          # of its whole payload
     int64_t total               # of the message under way
     Utf8 utf8
     const char* error           # BROKEN: static text
