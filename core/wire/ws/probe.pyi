@@ -41,7 +41,7 @@ def read_frame_head(data: Buffer) -> FrameHead | int:
     """The frame head that `data` begins with; -2: not whole yet, -1: broken."""
 
 def write_frame_head(first: int, size: int, mask: bytes | None = None) -> bytes:
-    """The head of a frame with `size` bytes of payload; `first` is FIN, the reserved bits and the opcode, `mask` four bytes."""
+    """The head of a frame with `size` bytes of payload; `first` is its first byte, `mask` four."""
 
 def is_close_code(code: int) -> bool:
     """May `code` stand in a close frame?"""
@@ -101,7 +101,9 @@ class Inflate:
 class Deflate:
     """Plain messages to compressed ones."""
 
-    def __init__(self, *, window_bits: int = 15, keeps_context: bool = True, level: int = 6, mem_level: int = 8) -> None:
+    def __init__(
+        self, *, window_bits: int = 15, keeps_context: bool = True, level: int = 6, mem_level: int = 8
+    ) -> None:
         """`window_bits`: 9 to 15; `level` and `mem_level`: 1 to 9."""
 
     @property

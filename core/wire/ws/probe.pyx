@@ -75,7 +75,7 @@ def read_frame_head(object data) -> FrameHead | int:
 
 
 def write_frame_head(int first, uint64_t size, bytes mask=None) -> bytes:
-    """The head of a frame with `size` bytes of payload; `first` is FIN, the reserved bits and the opcode, `mask` four bytes."""
+    """The head of a frame with `size` bytes of payload; `first` is its first byte, `mask` four."""
     cdef uint8_t[MAX_FRAME_HEAD] head
     cdef const uint8_t* mask_at = NULL
     if mask is not None:
