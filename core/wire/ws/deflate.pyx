@@ -2,7 +2,6 @@
 """permessage-deflate over zlib: an end is an empty block whose last four bytes stay at home (RFC 7692 section 7.2)."""
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
 
 cdef extern from "zlib.h" nogil:
     ctypedef struct z_stream:
@@ -82,6 +81,7 @@ cdef int inflate_some(Deflate* deflate_, const uint8_t* data, size_t size, bint 
     cdef size_t given, asked
     cdef bint of_tail
     cdef int code
+    cdef uint8_t nowhere        # zlib refuses NULL, even where it may write nothing
     progress.consumed = progress.produced = 0
     if opened == NULL:
         return INFLATE_NO_MEMORY
@@ -97,10 +97,8 @@ cdef int inflate_some(Deflate* deflate_, const uint8_t* data, size_t size, bint 
             z.next_in = data + progress.consumed
         asked = min(room - progress.produced, <size_t> MOST)
         z.avail_in = given
-        z.next_out = to + progress.produced
+        z.next_out = to + progress.produced if room else &nowhere
         z.avail_out = asked
-        if asked == 0:
-            return INFLATE_MORE
         code = inflate(z, Z_SYNC_FLUSH)
         progress.produced += asked - z.avail_out
         if of_tail:
@@ -113,6 +111,9 @@ cdef int inflate_some(Deflate* deflate_, const uint8_t* data, size_t size, bint 
             z.data_type = BETWEEN_BLOCKS
         elif code == Z_MEM_ERROR:
             return INFLATE_NO_MEMORY
+        elif code == Z_BUF_ERROR and asked == 0:
+            # Only now: what fills its room exactly ends here, and a caller whose room is its limit sees that it does.
+            return INFLATE_MORE
         elif code != Z_OK and code != Z_BUF_ERROR:
             return INFLATE_BROKEN
         if progress.consumed < size or ends and deflate_.tail_fed < TAIL_SIZE:

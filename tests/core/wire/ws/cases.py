@@ -8,7 +8,7 @@ MASK = b"\x37\xfa\x21\x3d"
 
 
 class Frame(NamedTuple):
-    """One frame as it is sent. `claim`: the length it states, if not the true one; `form`: bytes of that length, if not the fewest."""
+    """One frame as it is sent. `claim`: the length it states, if not the true one; `form`: its bytes, if not fewest."""
 
     first: int
     payload: bytes = b""
@@ -28,7 +28,7 @@ class Frame(NamedTuple):
 
 
 class Case(NamedTuple):
-    """What comes in, and what must come of it: whole messages and control frames, and the code of the refusal (0: none)."""
+    """What comes in, and what must come of it: whole messages, control frames, the code of the refusal (0: none)."""
 
     name: str
     frames: tuple[Frame, ...]
@@ -64,6 +64,8 @@ def bad_text(name: str, payload: bytes) -> Case:
 
 
 HELLO = (("text", b"Hello"),)
+EURO = b"\xe2\x82\xac"
+EDGES = "\uffff\U0010ffff\ud7ff\ue000".encode()
 LARGEST = (1 << 63) - 1
 
 CASES = (
@@ -80,12 +82,12 @@ CASES = (
     Case("two fragments", (Frame(TEXT, b"Hel"), Frame(FIN, b"lo")), HELLO),
     Case("empty fragments", (Frame(TEXT), Frame(0), Frame(0, b"Hello"), Frame(0), Frame(FIN)), HELLO),
     Case("fragments that cut a character", (Frame(TEXT, b"\xe2\x82"), Frame(0, b""), Frame(FIN, b"\xac")),
-         (("text", "€".encode()),)),
+         (("text", EURO),)),
     Case("a ping between fragments", (Frame(TEXT, b"Hel"), Frame(FIN | PING, b"\xff"), Frame(FIN, b"lo")),
          (("ping", b"\xff"), *HELLO)),
     Case("a ping within a character", (Frame(TEXT, b"\xe2\x82"), Frame(FIN | PING), Frame(FIN, b"\xac")),
-         (("ping", b""), ("text", "€".encode()))),
-    Case("a close between fragments", (Frame(TEXT, b"\xe2\x82"), close(1000, "€".encode())), (("close 1000", "€".encode()),)),
+         (("ping", b""), ("text", EURO))),
+    Case("a close between fragments", (Frame(TEXT, b"\xe2\x82"), close(1000, EURO)), (("close 1000", EURO),)),
     Case("a message that stays open", (Frame(BINARY, b"x"), Frame(0, b"y"))),
     Case("continuation of nothing", (Frame(FIN, b"x"),), (), 1002),
     Case("continuation behind the end", (text("Hello"), Frame(0, b"x")), HELLO, 1002),
@@ -115,7 +117,8 @@ CASES = (
     Case("a ping of 126 bytes, from its head", (Frame(FIN | PING, claim=126),), (), 1002),
     Case("a pong of 65536 bytes, from its head", (Frame(FIN | PONG, claim=65536),), (), 1002),
     Case("a ping with a long length", (Frame(FIN | PING, b"x", form=2),), (), 1002),
-    Case("a ping is no part of the limits", (Frame(FIN | PING, b"x" * 125),), (("ping", b"x" * 125),), max_frame=5, max_message=5),
+    Case("a ping is no part of the limits", (Frame(FIN | PING, b"x" * 125),), (("ping", b"x" * 125),),
+         max_frame=5, max_message=5),
     # Close.
     Case("close without a code", (Frame(FIN | CLOSE),), (("close 1005", b""),)),
     Case("half a code", (Frame(FIN | CLOSE, b"\x03"),), (), 1002),
@@ -135,7 +138,7 @@ CASES = (
     bad_text("beyond U+10FFFF", b"\xf4\x90\x80\x80"),
     bad_text("stops within a character", b"Hello \xf0\x9f\x98"),
     bad_text("bad far behind", b"x" * 1000 + b"\xff" + b"x" * 1000),
-    Case("the last characters there are", (text("\uffff\U0010ffff\ud7ff\ue000"),), (("text", "\uffff\U0010ffff\ud7ff\ue000".encode()),)),
+    Case("the last characters there are", (text(EDGES),), (("text", EDGES),)),
     Case("an impossible byte, before its frame is whole", (Frame(FIN | TEXT, b"\xf4\x90", claim=4),), (), 1007),
     Case("an impossible byte, before its message is whole", (Frame(TEXT, b"\xed\xa0"),), (), 1007),
     Case("stops within a character of another frame", (Frame(TEXT, b"\xe2"), Frame(FIN, b"\x82")), (), 1007),

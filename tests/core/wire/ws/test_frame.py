@@ -34,7 +34,7 @@ def names(piece) -> str:
 def run(receiver: Receiver, pieces):
     """What comes of bytes that arrive in `pieces`: (whole messages and control frames, the open message, the refusal).
 
-    What is not taken comes again in front of the next piece, as from a buffer. The flags of the pieces must fit together.
+    What is not taken comes again in front of the next piece, as from a buffer. The pieces' flags must fit together.
     """
     events, message, kept, frame = [], None, b"", None
     for arrived in pieces:
@@ -204,8 +204,9 @@ def test_random_bytes_are_pieces_or_a_refusal():
     for _ in range(2000):
         data = generator.randbytes(generator.randrange(1, 60))
         for is_client in (False, True):
-            # Mostly heads that begin right, or all ends at the first byte.
-            opened = bytes([generator.choice((0x81, 0x01, 0x82, 0x89, 0x88)), len(data) | (0 if is_client else 0x80)]) + data
+            # A first head that may be, or all ends at the first byte.
+            head = bytes([generator.choice((0x81, 0x01, 0x82, 0x89, 0x88)), len(data) | (0 if is_client else 0x80)])
+            opened = head + data
             whole = run(Receiver(is_client=is_client), [opened])
             assert run(Receiver(is_client=is_client), cut(opened, range(1, len(opened)))) == whole
 
