@@ -74,7 +74,7 @@ class DeflateParameters:
     """How both sides compress: what one of them wants, or what was agreed.
 
     A side with no_context_takeover forgets its window after each message; max_window_bits is that window's logarithm.
-    The side that compresses takes 8 for 9: zlib has no smaller window there.
+    Who compresses takes a wish of 8 for 9, and a server wishes its clients no less: with zlib they cannot.
     """
 
     server_no_context_takeover: bool = False
@@ -117,7 +117,7 @@ def accept_deflate(value: str, wanted: DeflateParameters | None = None) -> tuple
                 terms.server_max_window_bits or MAX_WINDOW_BITS, max(wanted.server_max_window_bits, MIN_DEFLATE_BITS)),
             # Who does not offer the parameter does not understand it in an answer (section 7.1.2.2).
             client_max_window_bits=MAX_WINDOW_BITS if terms.client_max_window_bits is None else min(
-                terms.client_max_window_bits or MAX_WINDOW_BITS, wanted.client_max_window_bits),
+                terms.client_max_window_bits or MAX_WINDOW_BITS, max(wanted.client_max_window_bits, MIN_DEFLATE_BITS)),
         )
         return agreed, header(agreed, names_server_bits=terms.server_max_window_bits is not None)
     return None
