@@ -1,7 +1,6 @@
 """Whatever the bytes, wherever they are cut: the same answer, spans inside the input, nothing STRICT takes is lost on H11."""
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
-from libc.stdio cimport fprintf, stderr
-from libc.stdlib cimport abort, free, malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from hotpath.core.wire.http1 cimport (
@@ -23,23 +22,8 @@ from hotpath.core.wire.http1 cimport (
 )
 
 
-cdef extern from *:
-    """
-    /* Starts Python once, so that the extension modules can find each other. After that all stays in C. */
-    PyMODINIT_FUNC PyInit_http1_target(void);
-    int LLVMFuzzerInitialize(int *argc, char ***argv) {
-        (void)argc, (void)argv;
-        if (PyImport_AppendInittab("http1_target", PyInit_http1_target) < 0)
-            return 1;
-        Py_InitializeEx(0);
-        if (!PyImport_ImportModule("http1_target")) {
-            PyErr_Print();
-            exit(1);
-        }
-        return 0;
-    }
-    """
-
+cdef extern from "start.h" nogil:
+    void require(bint holds, const char* what)
 
 cdef struct Outcome:
     Py_ssize_t taken            # bytes of the body
@@ -182,9 +166,3 @@ cdef Outcome run_body(const uint8_t* data, size_t size, size_t step, int rules, 
     outcome.phase = body.phase
     outcome.error = body.error
     return outcome
-
-
-cdef void require(bint holds, const char* what) noexcept nogil:
-    if not holds:
-        fprintf(stderr, b"broken invariant: %s\n", what)
-        abort()
