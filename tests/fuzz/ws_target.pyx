@@ -1,4 +1,4 @@
-"""Whatever the bytes, wherever they are cut: the same messages, nothing read outside; what is taken, written again, is the input."""
+"""Whatever the bytes, wherever they are cut: the same messages, no read outside; what is taken, written again, is the input."""
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
@@ -135,7 +135,7 @@ cdef void check_piece(const Receiver* receiver, const Piece* piece, const uint8_
     cdef uint8_t[4] mask
     cdef uint8_t first = receiver.first if piece.kind == PIECE_DATA else FIN | piece.opcode
     cdef Py_ssize_t size = 0
-    require(piece.data >= data and piece.data + piece.size == data + consumed, b"payload that is not the end of what was consumed")
+    require(piece.data >= data and piece.data + piece.size == data + consumed, b"payload that does not end what was consumed")
     memcpy(mask, piece.mask, 4)
     if piece.kind == PIECE_DATA:
         require(piece.size > 0 or piece.frame_ends, b"an empty piece within a frame")
@@ -182,7 +182,8 @@ cdef void take(Receiver* receiver, Deflate* inflater, Utf8* utf8, const Piece* p
     free(payload)
 
 
-cdef void take_compressed(Deflate* inflater, Utf8* utf8, const Piece* piece, const uint8_t* payload, Outcome* outcome) noexcept nogil:
+cdef void take_compressed(Deflate* inflater, Utf8* utf8, const Piece* piece, const uint8_t* payload,
+                          Outcome* outcome) noexcept nogil:
     cdef uint8_t[512] made
     cdef Progress progress
     cdef size_t at = 0, total = 0
@@ -237,7 +238,8 @@ cdef void check_deflate(const uint8_t* data, size_t size, size_t cut, uint8_t op
         require(first >= 0, b"a part over its bound")
         last = deflate_some(&deflater, data + cut, size - cut, True, packed + first, deflate_bound(size - cut))
         require(last > 0, b"the last part over its bound")
-        require(inflate_some(&inflater, packed, first + last, True, again, size, &progress) == INFLATE_FED, b"our own message refused")
+        require(inflate_some(&inflater, packed, first + last, True, again, size, &progress) == INFLATE_FED,
+                b"our own message refused")
         require(progress.produced == size and memcmp(data, again, size) == 0, b"another message came back")
     deflate_close(&deflater)
     deflate_close(&inflater)

@@ -131,7 +131,8 @@ cdef int inflate_some(Deflate* deflate_, const uint8_t* data, size_t size, bint 
     return INFLATE_FED
 
 
-cdef Py_ssize_t deflate_some(Deflate* deflate_, const uint8_t* data, size_t size, bint ends, uint8_t* to, size_t room) noexcept nogil:
+cdef Py_ssize_t deflate_some(Deflate* deflate_, const uint8_t* data, size_t size, bint ends, uint8_t* to,
+                             size_t room) noexcept nogil:
     cdef Open* opened = open_stream(deflate_, True)
     cdef z_stream* z
     cdef size_t taken = 0, made = 0, given, asked

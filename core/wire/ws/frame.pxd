@@ -74,7 +74,7 @@ cdef struct Receiver:
     uint8_t opcode              # of the message under way: OP_TEXT or OP_BINARY; 0: none
     uint8_t compressed          # it is
     uint8_t first               # first byte of the frame under way
-    uint8_t in_frame            # `left` bytes of a data frame's payload still come (0 of them right behind its head)
+    uint8_t in_frame            # `left` bytes of a data frame's payload still come
     uint8_t mask[4]             # of the frame under way, turned to its next byte
     uint16_t close_code         # BROKEN: 1002, 1007 or 1009
     uint8_t closed              # a close frame came: what follows is not looked at, receive() answers 0
@@ -99,8 +99,9 @@ cdef struct Piece:
     int64_t frame_size          # PIECE_DATA: of the whole frame's payload, so that room can be made at once
 
 # Bytes consumed (> 0), NEED_MORE, BROKEN, or 0 once closed. One piece each; a data frame's payload is handed on as it comes, also as
-# an empty piece where a frame has none; a control frame comes whole, between two pieces of a message as well. A head that claims
-# what is not allowed is BROKEN before its payload is here: close_code says how to close.
+# an empty piece where a frame has none (else a head waits for the first byte behind it); a control frame comes whole, between two
+# pieces of a message as well. A head that claims what is not allowed is BROKEN as soon as the byte that says so is here, and BROKEN
+# it stays: close_code says how to close.
 cdef Py_ssize_t receive(Receiver* receiver, const uint8_t* data, size_t size, Piece* piece) noexcept nogil
 # Unmasks the piece to `to` (may be piece.data; any room of piece.size) and checks its text: of an uncompressed text message (at its
 # end whole), of a close frame's reason. False: BROKEN, 1007.

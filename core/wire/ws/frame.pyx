@@ -1,4 +1,4 @@
-"""WebSocket frames: heads read and written, incoming ones judged and their payload handed on as it comes (RFC 6455 section 5)."""
+"""WebSocket frames: heads read and written, incoming ones judged, their payload handed on as it comes (RFC 6455 section 5)."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -242,7 +242,8 @@ cdef void turn(uint8_t* mask, size_t n) noexcept nogil:
 
 
 # A control frame, all of whose head is here and may be.
-cdef Py_ssize_t hand_on_control(Receiver* receiver, const uint8_t* data, size_t size, const FrameHead* head, Piece* piece) noexcept nogil:
+cdef Py_ssize_t hand_on_control(Receiver* receiver, const uint8_t* data, size_t size, const FrameHead* head,
+                                Piece* piece) noexcept nogil:
     cdef const uint8_t* payload = data + head.head_size
     cdef size_t length = head.size
     if size - head.head_size < length:
@@ -285,10 +286,21 @@ cdef bint take_payload(Receiver* receiver, const Piece* piece, uint8_t* to) noex
     return True
 
 
+cdef Py_ssize_t scan(const uint8_t* data, size_t size) noexcept nogil:
+    cdef Receiver receiver
+    cdef Piece piece
+    cdef Py_ssize_t consumed
+    memset(&receiver, 0, sizeof(Receiver))
+    receiver.is_client = size > 1 and data[1] & MASKED == 0
+    consumed = receive(&receiver, data, size, &piece)
+    return NEED_MORE if receiver.in_frame else consumed
+
+
 def scan_frame(object data, int repeat=1) -> int:
-    """Bytes of the frame that `data` begins with, head and payload; -2: not whole yet, -1: broken. Scans `repeat` times, for benchmarks.
+    """Bytes of the frame that `data` begins with, head and payload; -2: not whole yet, -1: broken.
 
     `data` is anything with a contiguous buffer. The frame may come from either side, without extensions and limits.
+    Scans `repeat` times, for benchmarks.
     """
     cdef Py_buffer view
     cdef Py_ssize_t consumed = NEED_MORE
@@ -299,13 +311,3 @@ def scan_frame(object data, int repeat=1) -> int:
             consumed = scan(<const uint8_t*> view.buf, view.len)
     PyBuffer_Release(&view)
     return consumed
-
-
-cdef Py_ssize_t scan(const uint8_t* data, size_t size) noexcept nogil:
-    cdef Receiver receiver
-    cdef Piece piece
-    cdef Py_ssize_t consumed
-    memset(&receiver, 0, sizeof(Receiver))
-    receiver.is_client = size > 1 and data[1] & MASKED == 0
-    consumed = receive(&receiver, data, size, &piece)
-    return NEED_MORE if receiver.in_frame else consumed

@@ -12,10 +12,16 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFail
 from hotpath.core.wire.ws.probe import Inflate, Receiver, Utf8
 from tests.core.wire.ws.cases import CASES, FIN, RSV1, Frame
 
-# It knows no limits, and of the codes that IANA has registered not 1014 (bad gateway).
-TABLE = [case for case in CASES if not case.max_frame and not case.max_message and case.name != "close 1014"]
+# Of the codes that IANA has registered wsproto does not know this one, bad gateway.
+UNKNOWN_CLOSE = "close 1014"
+# Nor does it know limits.
+TABLE = [case for case in CASES if not case.max_frame and not case.max_message]
 NAMES = {Opcode.TEXT: "text", Opcode.BINARY: "binary", Opcode.PING: "ping", Opcode.PONG: "pong"}
 MASK = b"\x01\x7f\x80\xfe"
+
+
+class FinalBlockError(Exception):
+    """A block with BFINAL came: wsproto drops what follows it, RFC 7692 section 7.2.3.4 does not."""
 
 
 def theirs(data: bytes, *, is_client: bool, deflate: bool) -> tuple[list[tuple[str, bytes]], int]:
@@ -35,6 +41,8 @@ def theirs(data: bytes, *, is_client: bool, deflate: bool) -> tuple[list[tuple[s
                 events.append((NAMES[frame.opcode], bytes(frame.payload)))
             else:
                 message += frame.payload.encode() if isinstance(frame.payload, str) else frame.payload
+                if extension._decompressor is not None and extension._decompressor.eof:
+                    raise FinalBlockError
                 if frame.message_finished:
                     events.append((NAMES[frame.opcode], message))
                     message = b""
@@ -71,17 +79,31 @@ def ours(data: bytes, *, is_client: bool, deflate: bool) -> tuple[list[tuple[str
 
 def compare(data: bytes, *, is_client: bool, deflate: bool) -> None:
     our_events, our_code = ours(data, is_client=is_client, deflate=deflate)
-    their_events, their_code = theirs(data, is_client=is_client, deflate=deflate)
+    if our_events and our_events[-1][0] == UNKNOWN_CLOSE:
+        return
+    try:
+        their_events, their_code = theirs(data, is_client=is_client, deflate=deflate)
+    except FinalBlockError:
+        return
     if not our_code:
         assert (our_events, our_code) == (their_events, their_code)
         return
     assert their_events[:len(our_events)] == our_events
     if deflate and our_code == CloseReason.INVALID_FRAME_PAYLOAD_DATA:
-        return      # wsproto lets pass what stops within a block, and what stands behind a final one
+        return      # wsproto lets pass what stops within a block
     if their_code:
-        assert (our_events, our_code) == (their_events, their_code)
+        assert our_events == their_events
+        # It inflates the payload of a message within a message before it refuses that: 1007 instead of 1002.
+        assert our_code == their_code or deflate or may_be_unknown_close(data, is_client=is_client)
     else:
         assert is_refused_later(data, is_client=is_client, deflate=deflate)
+
+
+def may_be_unknown_close(data: bytes, *, is_client: bool) -> bool:
+    """Whether a close frame is refused for its reason only, because its code may be."""
+    receiver = Receiver(is_client=is_client)
+    receiver.feed(data)
+    return receiver.broken is not None and "reason of a close frame" in receiver.broken.error
 
 
 def is_refused_later(data: bytes, *, is_client: bool, deflate: bool) -> bool:
@@ -100,8 +122,7 @@ def test_the_table(case, is_client: bool):
 TEXTS = st.text(max_size=40).map(str.encode)
 PAYLOADS = st.one_of(TEXTS, st.binary(max_size=140), st.just(b"x" * 126))
 FIRSTS = st.sampled_from([0x81, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8a, 0x81, 0x82, 0x80])
-CODES = st.integers(990, 1020).filter(lambda code: code != 1014)
-CLOSES = st.builds(lambda code, reason: Frame(FIN | 8, struct.pack("!H", code) + reason), CODES, TEXTS)
+CLOSES = st.builds(lambda code, reason: Frame(FIN | 8, struct.pack("!H", code) + reason), st.integers(990, 1020), TEXTS)
 FRAMES = st.one_of(st.tuples(FIRSTS, PAYLOADS).map(lambda both: Frame(*both)), CLOSES)
 CHANGES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=3)
 
