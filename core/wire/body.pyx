@@ -16,7 +16,7 @@ cdef extern from "chunked.h" nogil:
         WRONG
         SIZE
         SIZE_MORE
-        EXT
+        SIZE_BLANK
         FREE_EXT_CR
         SIZE_END
         DATA_CR
@@ -43,6 +43,7 @@ cdef void body_start(Body* body, int framing, int64_t content_length, int rules,
     body.framing = <uint8_t> framing
     body.rules = <uint8_t> rules
     body.state = SIZE
+    body.last = BODY_DONE
     body.digits = 0
     body.overhead = 0
     body.max_trailers = max_trailers
@@ -66,7 +67,7 @@ cdef Py_ssize_t body_next(Body* body, const uint8_t* data, size_t size, Piece* p
     piece.data.size = 0
     if body.error != NULL:
         return BROKEN
-    if body.phase == BODY_DONE:
+    if body.phase >= body.last:
         return 0
     if size == 0:
         return NEED_MORE
@@ -76,7 +77,7 @@ cdef Py_ssize_t body_next(Body* body, const uint8_t* data, size_t size, Piece* p
         if not take_framing(body, data[at]):
             return BROKEN
         at += 1
-        if body.phase == BODY_DONE:
+        if body.phase >= body.last:
             break
     return <Py_ssize_t> at
 
@@ -104,7 +105,7 @@ cdef bint take_framing(Body* body, uint8_t byte) noexcept nogil:
     body.state = state
     if state == SIZE_MORE:
         return add_digit(body, byte)
-    if EXT <= state <= FREE_EXT_CR:
+    if SIZE_BLANK <= state <= FREE_EXT_CR:
         return count_overhead(body, MAX_EXTENSIONS if body.rules == STRICT else body.max_trailers, b"chunk extensions too long")
     if TRAILER_NAME <= state <= TRAILER_LF:
         return count_overhead(body, body.max_trailers, b"trailers too long")

@@ -3,7 +3,7 @@
  *     next_state[rules][state][class of the byte]
  *
  * An entry that is not written is WRONG. SIZE_END, DATA_END and BODY_END are answers: the caller goes on from SIZE,
- * DATA_CR or TRAILER_FIRST. Counted against a limit are the states from EXT to FREE_EXT_CR and TRAILER_NAME to TRAILER_LF.
+ * DATA_CR or TRAILER_FIRST. Counted against a limit are the states from SIZE_BLANK to FREE_EXT_CR and TRAILER_NAME to TRAILER_LF.
  */
 #pragma once
 #include <stdint.h>

@@ -126,4 +126,8 @@ cdef Py_ssize_t parse_request(const uint8_t* data, size_t size, size_t seen, con
 cdef Py_ssize_t parse_response(const uint8_t* data, size_t size, size_t seen, const Limits* limits, int rules, int method_id,
                                Head* head) noexcept nogil
 
+# The trailer fields of a chunked body with the empty line behind them, as H11 rules read fields: n_fields and fields are set, the
+# framing too where they speak of it, for h11 refuses there what it refuses in a head. Limits.line is not looked at.
+cdef Py_ssize_t parse_trailers(const uint8_t* data, size_t size, size_t seen, const Limits* limits, Head* head) noexcept nogil
+
 cdef const char* reason_phrase(int status) noexcept nogil       # RFC 9110 section 15; "" when unknown

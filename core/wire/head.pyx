@@ -7,7 +7,7 @@ ran out. Faults are found from left to right, so what is reported does not depen
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memchr, memset
 
-from hotpath.core.wire.meaning cimport judge_request, judge_response
+from hotpath.core.wire.meaning cimport judge_request, judge_response, judge_trailers
 from hotpath.core.wire.target cimport parse_free_target, parse_target
 
 
@@ -43,7 +43,7 @@ cdef struct Input:
     uint32_t repeated           # bit i: Name i came more than once
 
 
-# ---------------------------------------------------------------------------------------------- the two entrances
+# ---------------------------------------------------------------------------------------------- the three entrances
 
 cdef Py_ssize_t parse_request(const uint8_t* data, size_t size, size_t seen, const Limits* limits, int rules, Head* head) noexcept nogil:
     cdef Input bytes_
@@ -95,6 +95,18 @@ cdef Py_ssize_t parse_response(const uint8_t* data, size_t size, size_t seen, co
     if consumed == BROKEN and bytes_.strict:
         head.error_status = 502
     return consumed
+
+
+cdef Py_ssize_t parse_trailers(const uint8_t* data, size_t size, size_t seen, const Limits* limits, Head* head) noexcept nogil:
+    cdef Input bytes_
+    cdef const uint8_t* p
+    if seen and not worth_parsing(data, size, seen, limits):
+        return NEED_MORE
+    begin(&bytes_, data, size, limits, H11, False, head)
+    p = parse_fields(&bytes_, data, head)
+    if p == NULL:
+        return stopped(size, limits, head)
+    return p - data if judge_trailers(head, data, bytes_.repeated) else BROKEN
 
 
 cdef const char* reason_phrase(int status) noexcept nogil:

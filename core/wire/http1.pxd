@@ -75,5 +75,6 @@ from hotpath.core.wire.head cimport (
     TargetForm,
     parse_request,
     parse_response,
+    parse_trailers,
     reason_phrase,
 )

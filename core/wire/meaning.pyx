@@ -73,6 +73,10 @@ cdef bint judge_response(Head* head, const uint8_t* data, bint strict, uint32_t 
     return True
 
 
+cdef bint judge_trailers(Head* head, const uint8_t* data, uint32_t repeated) noexcept nogil:
+    return judge_framing(head, data, False, repeated)
+
+
 # RFC 9112 section 3.2, RFC 9110 section 7.2.
 cdef bint judge_host(Head* head, const uint8_t* data, bint strict, uint32_t repeated) noexcept nogil:
     cdef Field* field

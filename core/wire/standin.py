@@ -11,7 +11,7 @@ H11 = {
     "_events": "hotpath.core.wire.h11.events",
     "_headers": "hotpath.core.wire.h11.headers",
     "_state": "hotpath.core.wire.h11.state",
-    "_util": "hotpath.core.wire.h11.util",
+    "_util": "hotpath.core.wire.h11.common",
 }
 WSPROTO = {name: f"hotpath.core.wire.ws.{name}" for name in (
     "connection", "events", "extensions", "frame_protocol", "handshake", "typing", "utilities")}
