@@ -56,7 +56,7 @@ class ProtocolError(HotpathError):
     """Somebody broke the protocol; the subclasses say who. h11 and wsproto use the same two names."""
 
     def __init__(self, message: str, error_status_hint: int = 400) -> None:
-        """`error_status_hint`: the HTTP status to answer with, where an answer is due. TypeError for the class itself."""
+        """`error_status_hint`: the HTTP status to answer with, if one is due. TypeError for this class itself."""
         if type(self) is ProtocolError:
             raise TypeError("a ProtocolError says who is to blame: LocalProtocolError or RemoteProtocolError")
         super().__init__(message)

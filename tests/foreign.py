@@ -16,8 +16,8 @@ ARCHIVES = Path(__file__).parents[1] / "build" / "archives"
 DOWNLOAD_S = 90
 SUITE_S = 600
 
-# install() must come before anything that imports the real packages. Their tests may lie inside the package they test, as
-# h11.tests does, so the stand-in gets the folder that holds nothing but them.
+# install() must come before anything that imports the real packages. Their tests may lie inside the package they test,
+# as h11.tests does, so the stand-in gets the folder that holds nothing but them.
 CONFTEST = """\
 import sys
 
@@ -31,7 +31,7 @@ for name in ("h11", "wsproto"):
 
 
 def source_archive(name: str, version: str) -> Path:
-    """The unpacked source archive of `name`, fetched by pip once per tree; skips (see conftest) when it cannot be had."""
+    """The unpacked source archive of `name`, fetched by pip once per tree; skips (see conftest) without it."""
     unpacked = ARCHIVES / f"{name}-{version}"
     if unpacked.is_dir():
         return unpacked
@@ -55,8 +55,8 @@ def run_suite(folder: Path, tests: Sequence[str], *, h11: bool = False, wsproto:
               left_out: Mapping[str, str] | None = None) -> None:
     """Run test files of an unpacked archive in a process where ours stand in for h11 and/or wsproto.
 
-    `tests`: files relative to `folder`, all in one directory ("h11/tests/test_state.py"). `left_out`: pytest's name of a
-    case ("h11/tests/test_state.py::test_x") and why it cannot hold for ours; each must exist. AssertionError with
+    `tests`: files relative to `folder`, all in one directory ("h11/tests/test_state.py"). `left_out`: pytest's name of
+    a case ("h11/tests/test_state.py::test_x") and why it cannot hold for ours; each must exist. AssertionError with
     pytest's report unless everything else passes.
     """
     left_out = left_out or {}

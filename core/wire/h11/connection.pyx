@@ -92,8 +92,8 @@ cdef dict METHOD_IDS = {METHODS[i]: i for i in range(1, METHOD_TRACE + 1)}
 cdef class Connection:
     """One end of a connection. `our_role`: CLIENT or SERVER, else ValueError.
 
-    `max_incomplete_event_size`: bytes a head, the trailers or the extensions of a chunk may have, else RemoteProtocolError
-    with 431, however they arrive. Once next_event() or send() has raised, the state of the side at fault is ERROR.
+    `max_incomplete_event_size`: bytes that a head, trailers or the extensions of a chunk may have however they arrive,
+    else RemoteProtocolError with 431. Once next_event() or send() has raised, the state of the side at fault is ERROR.
     """
 
     cdef readonly object our_role
@@ -179,7 +179,7 @@ cdef class Connection:
     # ------------------------------------------------------------------------------------------ reading
 
     def receive_data(self, data) -> None:
-        """Keep `data`, bytes or anything like it, for next_event(). Empty: they have closed; more after that is a RuntimeError."""
+        """Keep `data`, bytes or the like, for next_event(). Empty: they have closed; more behind that is a RuntimeError."""
         if not data:
             self.received.closed = True
         elif self.received.closed:

@@ -100,7 +100,10 @@ cdef class Response(ResponseBase):
 
 @cython.auto_pickle(False)
 cdef class Data(Event):
-    """A piece of a body. `chunk_start`, `chunk_end`: a chunk of the received body begins or ends with it; send() ignores them."""
+    """A piece of a body. `chunk_start`, `chunk_end`: a chunk of what was received begins or ends with it.
+
+    What was received is bytes. send() takes what is like bytes, and send_with_data_passthrough() anything with a length.
+    """
 
     __match_args__ = ("data", "chunk_start", "chunk_end")
 

@@ -11,8 +11,8 @@ cdef class Headers:
     cdef Py_ssize_t n_fields
 
     cdef list full_items(self)  # `items`, made now if need be; not to be changed
-    cdef list read_fields(self)
-    cdef list pairs(self)
+    cdef list read_fields(self, bint as_pairs)
+    cdef list pairs(self)       # of (name in small letters, value)
 
 # What the fields of a message to be sent mean for its framing and for the connection.
 cdef struct Facts:

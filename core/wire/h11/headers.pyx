@@ -75,20 +75,12 @@ cdef bint is_value(bytes text) noexcept:
     return p == end or (not is_blank(p[0]) and not is_blank(end[-1]) and scan_free_value(p, end) == end)
 
 
-cdef bytes in_small_letters(bytes text):
-    cdef Py_ssize_t i, size = PyBytes_GET_SIZE(text)
-    cdef const uint8_t* p = <const uint8_t*> PyBytes_AS_STRING(text)
-    cdef uint8_t* to
-    cdef bytes made
+cdef bytes in_small_letters(const char* text, Py_ssize_t size):
+    cdef bytes made = PyBytes_FromStringAndSize(NULL, size)
+    cdef char* to = PyBytes_AS_STRING(made)
+    cdef Py_ssize_t i
     for i in range(size):
-        if lower(p[i]) != p[i]:
-            break
-    else:
-        return text
-    made = PyBytes_FromStringAndSize(NULL, size)
-    to = <uint8_t*> PyBytes_AS_STRING(made)
-    for i in range(size):
-        to[i] = lower(p[i])
+        to[i] = <char> lower(<uint8_t> text[i])
     return made
 
 
@@ -104,7 +96,8 @@ cdef bytes unfolded(bytes value):
 cdef class Headers:
     """A sequence of (name in small letters, value); raw_items() has the names as they were sent.
 
-    `items`: triples (name as sent, name in small letters, value), taken as they are. Equal to any sequence of the same pairs.
+    `items`: triples (name as sent, name in small letters, value), taken as they are. Equal to any sequence of the same
+    pairs.
     """
 
     def __init__(self, items=()):
@@ -115,14 +108,15 @@ cdef class Headers:
 
     cdef list full_items(self):
         if self.items is None:
-            self.items = self.read_fields()
+            self.items = self.read_fields(False)
         return self.items
 
-    cdef list read_fields(self):
+    # Pairs are what most readers want, and cost half of what triples do.
+    cdef list read_fields(self, bint as_pairs):
         cdef const char* data = PyBytes_AS_STRING(self.raw) + self.base
         cdef Field* field
         cdef Py_ssize_t i
-        cdef bytes sent, value
+        cdef bytes sent, name, value
         cdef bint has_length = False
         cdef list items = []
         for i in range(self.n_fields):
@@ -137,8 +131,11 @@ cdef class Headers:
                 value = value.split(b",")[0].strip()
             elif field.known == NAME_TRANSFER_ENCODING:
                 value = value.lower()
-            sent = PyBytes_FromStringAndSize(data + field.name_at, field.name_size)
-            items.append((sent, in_small_letters(sent) if field.known == NAME_OTHER else KNOWN[field.known], value))
+            name = in_small_letters(data + field.name_at, field.name_size) if field.known == NAME_OTHER else KNOWN[field.known]
+            if as_pairs:
+                items.append((name, value))
+            else:
+                items.append((PyBytes_FromStringAndSize(data + field.name_at, field.name_size), name, value))
         return items
 
     def raw_items(self) -> list:
@@ -147,10 +144,18 @@ cdef class Headers:
 
     cdef list pairs(self):
         cdef tuple item
-        return [(item[1], item[2]) for item in self.full_items()]
+        if self.items is None:
+            return self.read_fields(True)
+        return [(item[1], item[2]) for item in self.items]
 
+    # list() asks for it, and must not make triples of what is read as pairs.
     def __len__(self) -> int:
-        return len(self.full_items())
+        cdef Py_ssize_t i, lengths = 0
+        if self.items is not None:
+            return len(self.items)
+        for i in range(self.n_fields):
+            lengths += self.fields[i].known == NAME_CONTENT_LENGTH
+        return self.n_fields - (lengths - 1 if lengths > 1 else 0)
 
     def __getitem__(self, index):
         if isinstance(index, slice):
@@ -221,7 +226,7 @@ def normalize_and_validate(headers) -> Headers:
             raise LocalProtocolError(f"illegal header name {sent!r}")
         if not is_value(value):
             raise LocalProtocolError(f"illegal header value {value!r}")
-        name = in_small_letters(sent)
+        name = in_small_letters(PyBytes_AS_STRING(sent), PyBytes_GET_SIZE(sent))
         if name == b"content-length":
             value = the_length(value)
             if length is not None:
