@@ -4,7 +4,8 @@
 and status hints. Where we differ, we refuse more, or sooner:
 
 - Events do not depend on how the bytes were cut. So `max_incomplete_event_size` bounds heads, trailers and the
-  extensions of a chunk however they arrive; h11 lets through what arrives whole. `chunk_start` and `chunk_end` are always told.
+  extensions of a chunk however they arrive; h11 lets through what arrives whole. `chunk_start` and `chunk_end` are
+  always told.
 - A head of more than 256 fields, and a length or chunk size beyond 2**63-1, are refused.
 - A fault is reported when it is seen; h11 waits for the end of the head or the line.
 - A reason with a line end or NUL is a LocalProtocolError; h11 sends it.

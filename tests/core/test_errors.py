@@ -31,3 +31,8 @@ def test_the_two_protocol_errors_are_told_apart() -> None:
     assert not issubclass(LocalProtocolError, RemoteProtocolError)
     assert issubclass(LocalProtocolError, ProtocolError)
     assert issubclass(ProtocolError, HotpathError)
+
+
+def test_somebody_is_to_blame_for_a_protocol_error():
+    with pytest.raises(TypeError):
+        ProtocolError("nobody's")

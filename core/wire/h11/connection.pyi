@@ -62,7 +62,7 @@ class Connection:
         """Say that what send() answered did not get out: we are in ERROR."""
 
     def receive_data(self, data: Buffer) -> None:
-        """Keep `data`, bytes or the like, for next_event(). Empty: they have closed; more behind that is a RuntimeError."""
+        """Keep `data`, bytes or the like, for next_event(). Empty: they have closed; more then is a RuntimeError."""
 
     def next_event(self) -> Event | type[NEED_DATA] | type[PAUSED]:
         """The next event in what was received; NEED_DATA: there is no whole one; PAUSED: not before this cycle ends.

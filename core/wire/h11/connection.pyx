@@ -179,7 +179,7 @@ cdef class Connection:
     # ------------------------------------------------------------------------------------------ reading
 
     def receive_data(self, data) -> None:
-        """Keep `data`, bytes or the like, for next_event(). Empty: they have closed; more behind that is a RuntimeError."""
+        """Keep `data`, bytes or the like, for next_event(). Empty: they have closed; more then is a RuntimeError."""
         if not data:
             self.received.closed = True
         elif self.received.closed:

@@ -64,7 +64,7 @@ class Response(ResponseBase):
 class Data(Event):
     """A piece of a body. `chunk_start`, `chunk_end`: a chunk of what was received begins or ends with it.
 
-    What was received is bytes. send() takes what is like bytes, and send_with_data_passthrough() anything with a length.
+    What was received is bytes. send() takes what is like bytes, send_with_data_passthrough() anything with a length.
     """
 
     __match_args__: ClassVar[tuple[str, ...]]

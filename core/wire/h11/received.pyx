@@ -13,7 +13,7 @@ cdef Py_ssize_t MAX_SHARED = 4 * 1024
 
 
 cdef class Received:
-    """Grows at its end, is read from its start."""
+    """Grows at its end, is read from its start. Nothing of it is for Python."""
 
     def __dealloc__(self):
         PyMem_Free(self.own)

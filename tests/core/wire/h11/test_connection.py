@@ -115,7 +115,8 @@ def test_chunks_are_marked_as_h11_marks_them(data: bytes):
 def test_the_mark_of_a_chunk_is_not_lost_when_its_size_comes_alone():
     connection = http1.Connection(http1.SERVER)
     seen = []
-    for piece in (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"5\r\n", b"hel", b"lo", b"\r\n"):
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for piece in (head, b"5\r\n", b"hel", b"lo", b"\r\n"):
         connection.receive_data(piece)
         while (event := connection.next_event()) is not http1.NEED_DATA:
             seen.append(event)
@@ -188,10 +189,11 @@ def test_a_placeholder_goes_through_as_the_object_it_is(module: Any):
             return 5
 
     file = File()
-    for header, pieces in [(("Content-Length", "5"), [file]), (("Transfer-Encoding", "chunked"), [b"5\r\n", file, b"\r\n"])]:
+    chunk = [b"5\r\n", file, b"\r\n"]
+    for header, sent in [(("Content-Length", "5"), [file]), (("Transfer-Encoding", "chunked"), chunk)]:
         connection = module.Connection(module.CLIENT)
         connection.send(module.Request(method="PUT", target="/", headers=[("Host", "a"), header]))
-        assert connection.send_with_data_passthrough(module.Data(data=file)) == pieces
+        assert connection.send_with_data_passthrough(module.Data(data=file)) == sent
 
 
 def test_what_is_no_event_cannot_be_sent():
