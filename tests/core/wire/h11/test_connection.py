@@ -205,6 +205,23 @@ def test_what_is_no_event_cannot_be_sent():
         connection.send(http1.ConnectionClosed())
 
 
+# One of each kind: nothing, controls, blanks, line ends, what separates, digits, letters, beyond ASCII.
+STRANGE = [b"", b"\0", b"\x01", b"\t", b"\n", b"\r", b" ", b",", b":", b";", b"0", b"9", b"g", b"\x7f", b"\xff"]
+
+
+@pytest.mark.parametrize("data", REQUESTS + RESPONSES)
+def test_each_byte_replaced_by_a_strange_one(data: bytes):
+    for at in range(len(data)):
+        for strange in STRANGE:
+            changed = data[:at] + strange + data[at + 1:]
+            for cut in ([changed], [changed[:at], changed[at:]] if at else []):
+                if data in REQUESTS:
+                    ours, theirs = Play.as_server(http1, "length", HUGE), Play.as_server(h11, "length", HUGE)
+                else:
+                    ours, theirs = Play.as_client(http1, "upgrade", HUGE), Play.as_client(h11, "upgrade", HUGE)
+                compare(played(ours, cut), played(theirs, cut), changed)
+
+
 @settings(max_examples=300)
 @given(st.binary(max_size=300), CUTS)
 def test_any_bytes_give_events_or_a_remote_protocol_error(data: bytes, cuts: list[int]):
