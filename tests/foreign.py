@@ -41,10 +41,11 @@ def source_archive(name: str, version: str) -> Path:
     with tempfile.TemporaryDirectory(dir=ARCHIVES) as folder:
         command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
                    "--no-binary", ":all:", "--dest", folder, f"{name}=={version}"]
-        fetched = subprocess.run(command, env=env, capture_output=True, text=True, timeout=DOWNLOAD_S, check=False)
+        try:
+            subprocess.run(command, env=env, capture_output=True, text=True, timeout=DOWNLOAD_S, check=True)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            pytest.skip(f"pip cannot download the sources of {name} {version}: {error}: {error.stderr}")
         archives = list(Path(folder).glob("*.tar.gz"))
-        if fetched.returncode or not archives:
-            pytest.skip(f"pip cannot download the sources of {name} {version}: {fetched.stderr.strip()}")
         shutil.unpack_archive(archives[0], folder)
         if not unpacked.exists():       # else another run was quicker
             (Path(folder) / unpacked.name).rename(unpacked)

@@ -43,7 +43,7 @@ cdef class Received:
         if self.whole is None and self.end + n <= self.capacity:
             return 0
         if size + n > self.capacity or (self.whole is None and self.start < size):
-            capacity = 2 * (self.end + n)
+            capacity = 2 * ((self.end if self.whole is None else size) + n)
             larger = <uint8_t*> PyMem_Realloc(self.own, <size_t> capacity)
             if larger == NULL:
                 raise MemoryError
