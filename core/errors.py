@@ -3,9 +3,12 @@
     HotpathError
     ├── ConfigError              whoever wrote the file or the flag: FILE:LINE says where
     ├── ListenError              the operator: an address cannot be bound or handed over
+    ├── TaskCancelled            whoever asked a task for its result: it was cancelled and has none
     └── ProtocolError            (never raised itself)
         ├── LocalProtocolError   we, the callers: the bytes we were about to send break the protocol
         └── RemoteProtocolError  the peer: answer `error_status_hint`, then close
+
+Beside the tree stands `Cancelled`. It is no error, and nobody's `except Exception` may keep it: a BaseException.
 """
 from __future__ import annotations
 
@@ -50,6 +53,14 @@ class ListenError(HotpathError):
     def __reduce__(self) -> tuple[type[ListenError], tuple[str, str]]:
         """Pickle by the two fields: the default would call us with the finished sentence alone."""
         return type(self), (self.address, self.cause)
+
+
+class Cancelled(BaseException):
+    """Raised where a task waits, when somebody cancelled it: clean up and let it pass."""
+
+
+class TaskCancelled(HotpathError):
+    """`result()` of a task that was cancelled. Not `Cancelled`: that would end the task that asked."""
 
 
 class ProtocolError(HotpathError):

@@ -1,4 +1,5 @@
 """The loop as a Python object; all of epoll.pxd is to be had from here too."""
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from hotpath.core.net.epoll cimport (
@@ -26,6 +27,9 @@ from hotpath.core.net.epoll cimport (
     loop_t,
 )
 
+# The Loop whose `run` (or `close`) is under way in this thread, the innermost of them; borrowed. NULL: none.
+cdef PyObject* running_loop() noexcept
+
 # Calls fn(*args); logs what it raises, except KeyboardInterrupt and SystemExit.
 cdef int invoke(object fn, tuple args) except -1
 
@@ -41,6 +45,7 @@ cdef class Loop:
     cdef int64_t n_cancelled    # of those in the heap
     cdef dict watches           # fd: Watch
     cdef dict handlers          # signal number: (fn, what was there before)
+    cdef object tasks           # core.tasks keeps its scheduler of this loop here; its `close()` comes first in ours
     cdef object old_wakeup_fd   # what signal.set_wakeup_fd had before ours; None: ours is not set
 
     cdef int forget_timer(self) except -1

@@ -4,6 +4,7 @@ What C handlers noted in a turn runs here, together, with the GIL: first signals
 """
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport INT64_MAX, uint32_t, uint64_t
 
@@ -23,6 +24,25 @@ log = logging.getLogger(__name__)
 
 cdef enum:
     MIN_CANCELLED = 64          # below this many, sweeping the timers' heap is not worth it
+
+
+cdef extern from *:
+    """
+    static _Thread_local PyObject* loop_of_this_thread;
+    """
+    PyObject* loop_of_this_thread
+
+
+cdef PyObject* running_loop() noexcept:
+    return loop_of_this_thread
+
+
+# Returns the one before.
+cdef PyObject* enter_loop(PyObject* loop) noexcept:
+    global loop_of_this_thread
+    cdef PyObject* before = loop_of_this_thread
+    loop_of_this_thread = loop
+    return before
 
 
 cdef int invoke(object fn, tuple args) except -1:
@@ -105,6 +125,7 @@ cdef class Loop:
         """
         if self.running or self.closed:
             raise RuntimeError("the loop is closed" if self.closed else "the loop is running already")
+        cdef PyObject* outer = enter_loop(<PyObject*>self)
         self.running = True
         borrowed = self.take_wakeup_fd()
         try:
@@ -117,6 +138,7 @@ cdef class Loop:
                 if self.c.error:
                     raise OSError(self.c.error, os.strerror(self.c.error))
         finally:
+            enter_loop(outer)
             self.c.stopping = False
             self.running = False
             if borrowed and not self.handlers:
@@ -127,11 +149,18 @@ cdef class Loop:
         self.c.stopping = True
 
     def close(self) -> None:
-        """Close every stream and listener at once, and give signals back. Closing twice does nothing."""
+        """Cancel every task, close every stream and listener, give signals back: at once. Closing twice does nothing."""
+        cdef PyObject* outer
         if self.running:
             raise RuntimeError("the loop is running")
         if self.closed:
             return
+        if self.tasks is not None:
+            outer = enter_loop(<PyObject*>self)
+            try:
+                self.tasks.close()
+            finally:
+                enter_loop(outer)
         for number in list(self.handlers):
             self.on_signal(number, None)
         for stream in list(self.streams):
