@@ -53,6 +53,7 @@ cdef struct loop_t:
     bint stopping
     int64_t now_us              # CLOCK_MONOTONIC, read once per turn
     int64_t now_ms
+    int64_t busy_us             # since when this turn has been at work; 0: asleep in epoll_wait, or not running (a watchdog reads it)
     int64_t unix_us             # CLOCK_REALTIME, read once per turn: for logs only
     uint8_t* inbox              # owned: INBOX_BYTES, with HEADROOM_BYTES writable before it; valid within one callback
     uint8_t* scratch            # owned: SCRATCH_BYTES; valid within one callback

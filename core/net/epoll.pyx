@@ -128,11 +128,13 @@ cdef void handle_events(loop_t* loop) noexcept nogil:
 
 
 cdef void turn_once(loop_t* loop) noexcept nogil:
+    loop.busy_us = 0
     loop.n_events = epoll_wait(loop.epoll_fd, loop.events, MAX_EVENTS, wait_ms(loop))
     if loop.n_events < 0:
         loop.error = 0 if errno == EINTR else errno
         loop.n_events = 0
     loop_read_clocks(loop)
+    loop.busy_us = loop.now_us
     handle_events(loop)
     wheel_advance(loop.wheel, loop.now_ms)  # after the events: what came in time has disarmed its deadline
     run_deferred(loop)

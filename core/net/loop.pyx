@@ -127,6 +127,8 @@ cdef class Loop:
             raise RuntimeError("the loop is closed" if self.closed else "the loop is running already")
         cdef PyObject* outer = enter_loop(<PyObject*>self)
         self.running = True
+        loop_read_clocks(&self.c)
+        self.c.busy_us = self.c.now_us
         borrowed = self.take_wakeup_fd()
         try:
             while True:
@@ -139,6 +141,7 @@ cdef class Loop:
                     raise OSError(self.c.error, os.strerror(self.c.error))
         finally:
             enter_loop(outer)
+            self.c.busy_us = 0
             self.c.stopping = False
             self.running = False
             if borrowed and not self.handlers:

@@ -75,6 +75,7 @@ cdef class Task:
     cdef object context
     cdef object greenlet        # the carrier; None before and after
     cdef object value           # what the wake-up brings; when DONE, what `work` returned
+    cdef object offer           # what it brings to the line it waits in; see Queue.put
     cdef object error           # what came out of `work`
     cdef object untold          # _Untold, as long as nobody has seen `error`
     cdef str label              # the given name, or None

@@ -501,6 +501,14 @@ def sleep(double delay_s) -> None:
         timer.cancel()
 
 
+def kept_by_loop(name: str, make: object) -> object:
+    """What belongs to this thread's loop under that name: `make(loop)` at first; its `close()` comes with the loop's."""
+    cdef Scheduler scheduler = here()
+    if name not in scheduler.closers:
+        scheduler.closers[name] = make(<Loop>scheduler.loop.owner)
+    return scheduler.closers[name]
+
+
 def run(fn: object, *args: object) -> object:
     """Run `fn(*args)` in a task on a loop of its own, until it is done; what it returned. Then cancel all other tasks."""
     def main() -> object:
