@@ -5,6 +5,10 @@ from libc.stdint cimport uint8_t
 from hotpath.core.net.epoll cimport Callback, loop_t
 from hotpath.core.net.loop cimport Loop
 
+cdef extern from "greenlet.h":
+    ctypedef class greenlet.greenlet [object PyGreenlet]:
+        pass
+
 cdef enum State:
     NEW = 0                     # in the ready queue; has no greenlet yet
     READY = 1                   # in the ready queue: was woken
@@ -43,7 +47,7 @@ cdef class Scheduler:
     cdef link_t ready           # head of Task.place: NEW and READY, in the order they came
     cdef link_t living          # head of Task.living: all that are not DONE; each link owns a reference
     cdef list idle              # carriers: greenlets between two tasks
-    cdef object hub             # the greenlet that runs the loop
+    cdef greenlet hub           # the greenlet that runs the loop
     cdef readonly Task current  # None in the hub
     cdef object fatal           # KeyboardInterrupt or SystemExit out of a task, on its way to Loop.run
     cdef int budget             # switches left in this turn that need not go by the hub
@@ -73,7 +77,7 @@ cdef class Task:
     cdef object fn
     cdef tuple args
     cdef object context
-    cdef object greenlet        # the carrier; None before and after
+    cdef greenlet carrier       # None before and after
     cdef object value           # what the wake-up brings; when DONE, what `work` returned
     cdef object offer           # what it brings to the line it waits in; see Queue.put
     cdef object error           # what came out of `work`

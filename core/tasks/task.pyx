@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 cdef extern from "greenlet.h":
     void PyGreenlet_Import()
-    object PyGreenlet_New(object run, PyObject* parent)
-    object PyGreenlet_GetCurrent()
-    object PyGreenlet_Switch(object greenlet, PyObject* args, PyObject* kwargs)
-    int PyGreenlet_SetParent(object greenlet, object parent) except -1
+    greenlet PyGreenlet_New(object run, void* parent)
+    greenlet PyGreenlet_GetCurrent()
+    object PyGreenlet_Switch(greenlet carrier, PyObject* args, PyObject* kwargs)
+    int PyGreenlet_SetParent(greenlet carrier, greenlet parent) except -1
 
 cdef extern from "Python.h":
     object PyContext_CopyCurrent()
@@ -70,9 +70,9 @@ def _carry() -> None:
 
 cdef bint carry_one(Scheduler scheduler) except -1:
     cdef Task task = scheduler.current
-    carrier = task.greenlet
+    cdef greenlet carrier = task.carrier
     task.execute()
-    task.greenlet = None
+    task.carrier = None
     task = scheduler.current = None
     if len(scheduler.idle) >= MAX_IDLE:
         PyGreenlet_SetParent(carrier, scheduler.hub)
@@ -103,7 +103,7 @@ cdef class Scheduler:
             link_remove(&task.living)
             link_remove(&task.place)
             task.scheduler = NULL
-            task.greenlet = None
+            task.carrier = None
             Py_DECREF(task)
 
     cdef int add(self, Task task) except -1:
@@ -141,12 +141,12 @@ cdef class Scheduler:
     cdef int enter(self, Task task) except -1:
         link_remove(&task.place)
         self.hub = PyGreenlet_GetCurrent()
-        if task.greenlet is None:
-            task.greenlet = self.idle.pop() if self.idle else PyGreenlet_New(_carry, NULL)
+        if task.carrier is None:
+            task.carrier = self.idle.pop() if self.idle else PyGreenlet_New(_carry, NULL)
         task.state = RUNNING
         self.current = task
         try:
-            PyGreenlet_Switch(task.greenlet, NULL, NULL)
+            PyGreenlet_Switch(task.carrier, NULL, NULL)
         finally:
             self.current = None
         if self.fatal is not None:
@@ -157,18 +157,18 @@ cdef class Scheduler:
     # From a carrier: to the next ready task if the turn has room for it, else to the hub.
     cdef int leave(self) except -1:
         cdef Task task
-        cdef object greenlet = self.hub
+        cdef greenlet carrier = self.hub
         self.current = None
         if self.budget > 0 and not link_is_empty(&self.ready):
             task = <Task>self.ready.next.task
-            if task.greenlet is not None:
+            if task.carrier is not None:
                 self.budget -= 1
                 link_remove(&task.place)
                 task.state = RUNNING
                 self.current = task
-                greenlet = task.greenlet
+                carrier = task.carrier
         task = None
-        PyGreenlet_Switch(greenlet, NULL, NULL)
+        PyGreenlet_Switch(carrier, NULL, NULL)
         return 0
 
     def close(self) -> None:
