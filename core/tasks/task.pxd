@@ -57,7 +57,8 @@ cdef class Scheduler:
 
     cdef int add(self, Task task) except -1
     cdef int run_ready(self) except -1
-    cdef int enter(self, Task task) except -1
+    cdef int choose(self, Task task) except -1
+    cdef int enter(self) except -1
     cdef int leave(self) except -1
 
 cdef class Timeout:

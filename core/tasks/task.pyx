@@ -25,7 +25,7 @@ cdef extern from "greenlet.h":
     void PyGreenlet_Import()
     greenlet PyGreenlet_New(object run, void* parent)
     greenlet PyGreenlet_GetCurrent()
-    object PyGreenlet_Switch(greenlet carrier, PyObject* args, PyObject* kwargs)
+    object PyGreenlet_Switch(void* carrier, PyObject* args, PyObject* kwargs)
     int PyGreenlet_SetParent(greenlet carrier, greenlet parent) except -1
 
 cdef extern from "Python.h":
@@ -61,19 +61,23 @@ class _Untold:
             log.error("task=%s raised", self.name, exc_info=error)
 
 
+# A carrier refers to its scheduler without owning it, wherever it waits: else an unclosed loop could never be dropped.
 def _carry() -> None:
     """What a carrier runs: one task after the other."""
-    cdef Scheduler scheduler = here()
-    while carry_one(scheduler):
+    cdef PyObject* scheduler = here().current.scheduler
+    while carry_one(<Scheduler>scheduler):
         pass
 
 
 cdef bint carry_one(Scheduler scheduler) except -1:
+    cdef greenlet carrier       # not before the task is done: a greenlet that refers to itself would never be dropped
     cdef Task task = scheduler.current
-    cdef greenlet carrier = task.carrier
     task.execute()
+    if task.carrier is None:
+        return False            # the scheduler is gone, and GreenletExit ended the task
     task.carrier = None
     task = scheduler.current = None
+    carrier = PyGreenlet_GetCurrent()
     if len(scheduler.idle) >= MAX_IDLE:
         PyGreenlet_SetParent(carrier, scheduler.hub)
         return False
@@ -97,12 +101,16 @@ cdef class Scheduler:
 
     def __dealloc__(self):
         # The loop was dropped unclosed: nobody can wake what is parked. Dropping the greenlet raises GreenletExit in it.
+        cdef link_t* link = self.living.next
         cdef Task task
+        while link != &self.living:
+            task = <Task>link.task
+            link_remove(&task.place)
+            task.scheduler = NULL
+            link = link.next
         while not link_is_empty(&self.living):
             task = <Task>self.living.next.task
             link_remove(&task.living)
-            link_remove(&task.place)
-            task.scheduler = NULL
             task.carrier = None
             Py_DECREF(task)
 
@@ -130,23 +138,28 @@ cdef class Scheduler:
         try:
             while self.budget > 0 and not link_is_empty(&self.ready):
                 self.budget -= 1
-                self.enter(<Task>self.ready.next.task)
+                self.choose(<Task>self.ready.next.task)
+                self.enter()
         finally:
             self.budget = 0
             if not link_is_empty(&self.ready):
                 loop_call(self.loop, &self.callback)
         return 0
 
-    # From the hub: runs the task until something switches back.
-    cdef int enter(self, Task task) except -1:
+    cdef int choose(self, Task task) except -1:
         link_remove(&task.place)
-        self.hub = PyGreenlet_GetCurrent()
-        if task.carrier is None:
-            task.carrier = self.idle.pop() if self.idle else PyGreenlet_New(_carry, NULL)
         task.state = RUNNING
         self.current = task
+        if task.carrier is None:
+            task.carrier = self.idle.pop() if self.idle else PyGreenlet_New(_carry, NULL)
+        return 0
+
+    # From the hub: runs what was chosen until something switches back. It refers to no task meanwhile, because tasks that
+    # switch among themselves come and go before it runs on.
+    cdef int enter(self) except -1:
+        self.hub = PyGreenlet_GetCurrent()
         try:
-            PyGreenlet_Switch(task.carrier, NULL, NULL)
+            PyGreenlet_Switch(<void*>self.current.carrier, NULL, NULL)
         finally:
             self.current = None
         if self.fatal is not None:
@@ -154,20 +167,15 @@ cdef class Scheduler:
             raise error
         return 0
 
-    # From a carrier: to the next ready task if the turn has room for it, else to the hub.
+    # From a carrier: to the next ready task if the turn has room for it, else to the hub. A new carrier is made and begun
+    # by the hub alone: its C stack starts where that of whoever begins it ends.
     cdef int leave(self) except -1:
-        cdef Task task
-        cdef greenlet carrier = self.hub
+        cdef void* carrier = <void*>self.hub
         self.current = None
-        if self.budget > 0 and not link_is_empty(&self.ready):
-            task = <Task>self.ready.next.task
-            if task.carrier is not None:
-                self.budget -= 1
-                link_remove(&task.place)
-                task.state = RUNNING
-                self.current = task
-                carrier = task.carrier
-        task = None
+        if self.budget > 0 and not link_is_empty(&self.ready) and (<Task>self.ready.next.task).carrier is not None:
+            self.budget -= 1
+            self.choose(<Task>self.ready.next.task)
+            carrier = <void*>self.current.carrier
         PyGreenlet_Switch(carrier, NULL, NULL)
         return 0
 
@@ -181,7 +189,8 @@ cdef class Scheduler:
                 task.cancel()
                 continue
             task.cancelling = True
-            self.enter(task)
+            self.choose(task)
+            self.enter()
             if task.state != DONE:
                 log.error("task=%s never ends, though every wait raises Cancelled: it is left where it is", task.name)
                 link_remove(&task.living)       # its reference is never given back: dropping the greenlet would run it on
@@ -227,22 +236,23 @@ cdef int start_now(Task task) except -1:
     if scheduler.current is not None:
         raise RuntimeError("only a callback of the loop can start a task at once")
     scheduler.add(task)
-    return scheduler.enter(task)
+    scheduler.choose(task)
+    return scheduler.enter()
 
 
 cdef object park(link_t* line):
     cdef Task task = running()
-    cdef Scheduler scheduler = <Scheduler>task.scheduler
-    if scheduler.closing:
+    if (<Scheduler>task.scheduler).closing:
         task.n_refused += 1
         if task.n_refused <= MAX_REFUSED:
             raise Cancelled
     elif task.cancelling or task.n_expired:
         task.raise_interrupt()
     task.state = PARKED
+    task.carrier = PyGreenlet_GetCurrent()      # a greenlet that the task made itself may be the one that waits
     if line != NULL:
         link_append(line, &task.place)
-    scheduler.leave()
+    (<Scheduler>task.scheduler).leave()
     if task.interrupted:
         task.raise_interrupt()
     value, task.value = task.value, None
@@ -251,13 +261,13 @@ cdef object park(link_t* line):
 
 cdef int give_way() except -1:
     cdef Task task = running()
-    cdef Scheduler scheduler = <Scheduler>task.scheduler
-    if scheduler.closing or task.cancelling or task.n_expired:
+    if (<Scheduler>task.scheduler).closing or task.cancelling or task.n_expired:
         park(NULL)              # raises
     task.state = READY
-    link_append(&scheduler.ready, &task.place)
-    loop_call(scheduler.loop, &scheduler.callback)
-    scheduler.leave()
+    task.carrier = PyGreenlet_GetCurrent()
+    link_append(&(<Scheduler>task.scheduler).ready, &task.place)
+    loop_call((<Scheduler>task.scheduler).loop, &(<Scheduler>task.scheduler).callback)
+    (<Scheduler>task.scheduler).leave()
     return 0
 
 
@@ -282,7 +292,8 @@ cdef bint resume(Task task, object value) except -1:
     if scheduler.current is not None:
         return wake(task, value)
     task.value = value
-    scheduler.enter(task)
+    scheduler.choose(task)
+    scheduler.enter()
     return True
 
 
@@ -362,18 +373,20 @@ cdef class Task:
         return self.fn(*self.args)
 
     cdef int execute(self) except -1:
-        cdef Scheduler scheduler = <Scheduler>self.scheduler
         PyContext_Enter(self.context)
         try:
             self.value = self.work()
         except (Cancelled, GreenletExit):
             self.cancelled = True
         except (KeyboardInterrupt, SystemExit) as error:
-            self.error = scheduler.fatal = error
+            self.error = error
+            if self.scheduler != NULL:
+                (<Scheduler>self.scheduler).fatal = error
         except BaseException as error:
             self.error = error
             self.untold = _Untold(self.name, error)
-            scheduler.untold.add(self.untold)
+            if self.scheduler != NULL:
+                (<Scheduler>self.scheduler).untold.add(self.untold)
         PyContext_Exit(self.context)
         return self.finish()
 
@@ -510,7 +523,10 @@ def kept_by_loop(name: str, make: object) -> object:
 
 
 def run(fn: object, *args: object) -> object:
-    """Run `fn(*args)` in a task on a loop of its own, until it is done; what it returned. Then cancel all other tasks."""
+    """Run `fn(*args)` in a task on a loop of its own, until it is done; what it returned. Then cancel all other tasks.
+
+    Raises what `fn` raised, and TaskCancelled if somebody stopped the loop before.
+    """
     def main() -> object:
         try:
             return fn(*args)
@@ -518,13 +534,15 @@ def run(fn: object, *args: object) -> object:
             loop.stop()
 
     def begin() -> None:
-        tasks.append(spawn(main, name=getattr(fn, "__qualname__", None)))
+        made.append(spawn(main, name=getattr(fn, "__qualname__", None)))
 
     loop = Loop()
-    tasks = []
+    made = []
     try:
         loop.call_soon(begin)
         loop.run()
+        if not made[0].done:
+            loop.close()
+        return made[0].result()
     finally:
         loop.close()
-    return tasks[0].result()
