@@ -180,17 +180,23 @@ cdef class Scheduler:
         return 0
 
     def close(self) -> None:
-        """Cancel all tasks and run each to its end: whatever would wait meanwhile raises Cancelled at once."""
+        """Cancel all tasks and run each to its end: whatever would wait meanwhile raises Cancelled at once.
+
+        What else is kept by the loop is closed after them. A KeyboardInterrupt or SystemExit comes out behind all that.
+        """
         cdef Task task
+        ending = None
         self.closing = True
         while not link_is_empty(&self.living):
             task = <Task>self.living.next.task
-            if task.state == NEW:
-                task.cancel()
-                continue
-            task.cancelling = True
+            task.cancel()
+            if task.state == DONE:
+                continue                        # it had not begun
             self.choose(task)
-            self.enter()
+            try:
+                self.enter()
+            except (KeyboardInterrupt, SystemExit) as error:
+                ending = error
             if task.state != DONE:
                 log.error("task=%s never ends, though every wait raises Cancelled: it is left where it is", task.name)
                 link_remove(&task.living)       # its reference is never given back: dropping the greenlet would run it on
@@ -200,6 +206,8 @@ cdef class Scheduler:
         self.idle.clear()
         for untold in list(self.untold):
             untold.tell()
+        if ending is not None:
+            raise ending
 
 
 cdef Scheduler here():

@@ -292,6 +292,43 @@ def test_closing_the_loop_runs_each_finally_and_whatever_waits_there_is_cancelle
     assert seen == ["a", "a again", "b", "b again"]
 
 
+def test_each_wait_raises_cancelled_when_the_loop_closes():
+    seen = []
+
+    def wait(call):
+        try:
+            call()
+        except BaseException as error:
+            seen.append(type(error))
+            raise
+
+    def main():
+        for call in (lambda: sleep(1000), Event().wait, Queue().get, lambda: spawn(sleep, 1000).join()):
+            spawned(wait, call)
+
+    run(main)
+    assert seen == [Cancelled] * 4
+
+
+def test_the_loop_is_closed_to_the_end_although_a_task_wants_to_end_the_process_meanwhile():
+    seen = []
+
+    def wait():
+        try:
+            sleep(1000)
+        finally:
+            seen.append(1)
+            raise KeyboardInterrupt
+
+    def main():
+        spawned(wait)
+        spawned(wait)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main)
+    assert seen == [1, 1]
+
+
 def test_a_task_that_never_began_is_dropped_at_the_close():
     seen = []
     loop = Loop()
