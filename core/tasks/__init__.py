@@ -5,5 +5,7 @@ from hotpath.core.tasks.sync import Event, Lock, Queue, Semaphore
 from hotpath.core.tasks.task import Task, current, run, sleep, spawn, timeout
 from hotpath.core.tasks.watchdog import Watchdog
 
-__all__ = ["Cancelled", "Event", "Lock", "Queue", "Semaphore", "Task", "TaskCancelled", "Watchdog", "current", "offload",
-           "run", "sleep", "spawn", "timeout", "use_threads"]
+__all__ = [
+    "Cancelled", "Event", "Lock", "Queue", "Semaphore", "Task", "TaskCancelled", "Watchdog", "current", "offload",
+    "run", "sleep", "spawn", "timeout", "use_threads",
+]

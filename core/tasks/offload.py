@@ -126,7 +126,7 @@ class Threads:
 
 
 def use_threads(threads: int = THREADS, *, waiting: int = WAITING) -> None:
-    """How many threads `offload` has on this thread's loop, and how many calls may wait; RuntimeError once it was used."""
+    """How many threads `offload` has on this loop, and how many calls may wait. RuntimeError once it was used."""
     made: list[Threads] = []
 
     def make(loop: Loop) -> Threads:
@@ -141,8 +141,8 @@ def use_threads(threads: int = THREADS, *, waiting: int = WAITING) -> None:
 def offload(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `fn(*args, **kwargs)` in a thread while this task waits; what it returns or raises.
 
-    `fn` sees a copy of the caller's context variables. Callers beyond the queue's length wait their turn. If the task is
-    cancelled or late, a call that has not begun is dropped; one under way is let finish, its result thrown away and
+    `fn` sees a copy of the caller's context variables. Callers beyond the queue's length wait their turn. If the task
+    is cancelled or late, a call that has not begun is dropped; one under way is let finish, its result thrown away,
     its error logged.
     """
     return kept_by_loop("offload", Threads).call(fn, *args, **kwargs)

@@ -3,7 +3,8 @@
 A permit or an item goes from hand to hand: nobody who comes later can take it before the woken task has run. None of this
 is for other threads: they go by `Loop.call_soon_threadsafe`.
 """
-from hotpath.core.tasks.task cimport Task, link_init, link_is_empty, link_t, park, running, wake_all, wake_first
+from hotpath.core.tasks.line cimport link_init, link_is_empty, link_t
+from hotpath.core.tasks.task cimport Task, park, running, wake_all, wake_first
 
 from collections import deque
 from queue import Empty, Full

@@ -2,6 +2,7 @@
 import functools
 
 from hotpath.core import tasks
+from hotpath.core.tasks.task import kept_by_loop
 from tests.waiting import DEADLINE_S
 
 
@@ -28,3 +29,18 @@ def spawned(fn, *args):
     task = tasks.spawn(fn, *args)
     step()
     return task
+
+
+class Kept:
+    """The running loop, at hand for a test: `kept_by_loop("loop", Kept).loop`."""
+
+    def __init__(self, loop):
+        self.loop = loop
+
+    def close(self):
+        pass
+
+
+def running_loop():
+    """The loop this task runs on."""
+    return kept_by_loop("loop", Kept).loop

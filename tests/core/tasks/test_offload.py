@@ -1,4 +1,4 @@
-"""Calls in threads: results and errors come back, no more run than agreed, nothing that was given up runs or is lost."""
+"""Calls in threads: results and errors come back, no more run than agreed, nothing given up runs or is lost."""
 import contextvars
 import gc
 import logging
@@ -11,7 +11,8 @@ import weakref
 import pytest
 
 from hotpath.core.tasks import Cancelled, Queue, current, offload, run, sleep, spawn, timeout, use_threads
-from tests.core.tasks.tasked import in_task, spawned, step
+from hotpath.core.tasks.offload import Threads
+from tests.core.tasks.tasked import in_task, running_loop, spawned, step
 from tests.waiting import DEADLINE_S, running, wait_for
 
 
@@ -177,15 +178,6 @@ def test_a_thread_that_waits_keeps_nothing_of_its_last_call():
 
 @in_task
 def test_only_a_task_may_call_and_nothing_is_begun_otherwise():
-    from hotpath.core.tasks.task import kept_by_loop
-
-    class Kept:
-        def __init__(self, loop):
-            self.loop = loop
-
-        def close(self):
-            pass
-
     seen = Queue()
 
     def callback():
@@ -194,7 +186,7 @@ def test_only_a_task_may_call_and_nothing_is_begun_otherwise():
             offload(seen.put_nowait, "never")
         seen.put_nowait("done")
 
-    kept_by_loop("loop", Kept).loop.call_soon(callback)
+    running_loop().call_soon(callback)
     assert seen.get() == "done"
 
 
@@ -204,8 +196,7 @@ def test_threads_are_agreed_before_they_are_used():
     with pytest.raises(RuntimeError, match="already"):
         use_threads(2)
     with pytest.raises(ValueError, match="at least"):
-        from hotpath.core.tasks.offload import Threads
-        Threads(None, threads=0)
+        Threads(running_loop(), threads=0)
 
 
 def count():
@@ -267,6 +258,6 @@ def test_a_cancel_while_waiting_for_room_takes_no_room():
     gate.open.set()
     first.result()
     assert waiting[2].result() == 0
+    current().cancel()
     with pytest.raises(Cancelled):
-        current().cancel()
         offload(int)

@@ -13,7 +13,7 @@ from tests.core.tasks.tasked import in_task, spawned, step
 
 
 class Model:
-    """Who waits, in order, and what has come out, as plain lists; it says what the real thing must show after each step."""
+    """Who waits, in order, and what has come out: what the real thing must show."""
 
     def __init__(self):
         self.waiting = deque()      # names
