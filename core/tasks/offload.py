@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
-from contextvars import Context, copy_context
-from typing import ParamSpec, TypeVar
+from contextvars import copy_context
+from queue import SimpleQueue
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from hotpath.core.net.loop import Loop
 from hotpath.core.tasks.sync import Event, Semaphore
@@ -22,12 +22,14 @@ THREADS = 16
 WAITING = 256
 
 
-class _Call:
+class _Call(Generic[T]):
     """One call on its way through a thread and back."""
 
-    def __init__(self, run: Callable[[], None], context: Context) -> None:
-        self.run = run
-        self.context = context
+    __slots__ = ("abandoned", "args", "context", "done", "error", "fn", "kwargs", "value")
+
+    def __init__(self, fn: Callable[..., T], args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        self.fn, self.args, self.kwargs = fn, args, kwargs
+        self.context = copy_context()
         self.done = Event()
         self.error: BaseException | None = None
         self.abandoned = False          # whoever waited was cancelled or late
@@ -35,7 +37,7 @@ class _Call:
     def make(self) -> None:
         """In the thread."""
         try:
-            self.context.run(self.run)
+            self.value = self.context.run(self.fn, *self.args, **self.kwargs)
         except BaseException as error:
             self.error = error
 
@@ -52,28 +54,30 @@ class Threads:
         self._loop = loop
         self._max_threads = threads
         self._room = Semaphore(threads + waiting)
-        self._changed = threading.Condition()       # guards what follows
-        self._calls: deque[_Call] = deque()         # not begun
+        self._calls: SimpleQueue[_Call[Any] | None] = SimpleQueue()     # None: end, one for each thread
         self._n_threads = 0
-        self._n_idle = 0
+        self._n_calls = 0               # not yet finished; only the loop's thread counts
         self._closed = False
 
     def call(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`fn(*args, **kwargs)` in a thread and in a copy of the caller's context; see `offload`."""
         if current() is None:
             raise RuntimeError("only a task can wait: this is a callback of the loop")
-        box: list[T] = []       # typed, as an attribute of _Call is not
         self._room.acquire()
-        call = _Call(lambda: box.append(fn(*args, **kwargs)), copy_context())
-        self._submit(call)
+        call = _Call(fn, args, kwargs)
+        self._n_calls += 1
+        if self._n_threads < min(self._n_calls, self._max_threads):
+            self._n_threads += 1
+            threading.Thread(target=self._serve, name=f"offload-{self._n_threads}", daemon=True).start()
+        self._calls.put(call)
         try:
             call.done.wait()
         except BaseException:
-            self._abandon(call)
+            call.abandoned = True       # a thread that comes to it now passes it by
             raise
+        if call.error is None:
+            return call.value
         error, call.error = call.error, None
-        if error is None:
-            return box[0]
         try:
             raise error
         finally:
@@ -81,43 +85,19 @@ class Threads:
 
     def close(self) -> None:
         """Drop what has not begun; each thread ends after what it does now."""
-        with self._changed:
-            self._closed = True
-            self._calls.clear()
-            self._changed.notify_all()
-
-    def _submit(self, call: _Call) -> None:
-        with self._changed:
-            self._calls.append(call)
-            if len(self._calls) > self._n_idle and self._n_threads < self._max_threads:
-                self._n_threads += 1
-                threading.Thread(target=self._serve, name=f"offload-{self._n_threads}", daemon=True).start()
-            else:
-                self._changed.notify()
-
-    def _abandon(self, call: _Call) -> None:
-        with self._changed:
-            if call in self._calls:
-                self._calls.remove(call)
-                self._room.release()
-            else:
-                call.abandoned = True
+        self._closed = True
+        for _ in range(self._n_threads):
+            self._calls.put(None)
 
     def _serve(self) -> None:
-        while (call := self._next()) is not None:
-            call.make()
+        while (call := self._calls.get()) is not None:
+            if not (call.abandoned or self._closed):
+                call.make()
             self._loop.call_soon_threadsafe(self._finish, call)
             del call            # or an idle thread would keep the last call's result alive
 
-    def _next(self) -> _Call | None:
-        with self._changed:
-            self._n_idle += 1
-            while not self._calls and not self._closed:
-                self._changed.wait()
-            self._n_idle -= 1
-            return self._calls.popleft() if self._calls else None
-
-    def _finish(self, call: _Call) -> None:
+    def _finish(self, call: _Call[Any]) -> None:
+        self._n_calls -= 1
         self._room.release()
         if not call.abandoned:
             call.done.set()

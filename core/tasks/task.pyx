@@ -122,7 +122,7 @@ cdef class Scheduler:
         task.scheduler = <PyObject*>self
         task.context = PyContext_CopyCurrent()
         task.state = NEW
-        task.error = task.value = None
+        task.error = task.value = task.untold = None
         task.cancelled = task.cancelling = False
         link_append(&self.living, &task.living)
         Py_INCREF(task)

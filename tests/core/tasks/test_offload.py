@@ -95,7 +95,7 @@ def test_no_more_calls_run_or_wait_than_agreed_and_the_callers_beyond_wait_their
 
 
 @in_task
-def test_a_call_that_has_not_begun_is_dropped_with_its_task_and_makes_room():
+def test_a_call_that_has_not_begun_is_dropped_with_its_task():
     use_threads(1, waiting=1)
     gate, seen = Gate(), []
     first = spawned(offload, gate)
