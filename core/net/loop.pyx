@@ -1,7 +1,9 @@
+# distutils: extra_compile_args = --param=asan-stack=0
 """The loop as a Python object: calls, timers, file descriptors, signals.
 
 What C handlers noted in a turn runs here, together, with the GIL: first signals, then callbacks, timers and calls.
 """
+# --param: greenlet copies the stack these frames lie on, which AddressSanitizer must not have marked.
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject

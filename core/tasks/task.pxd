@@ -70,6 +70,7 @@ cdef class Task:
 
     cdef object work(self)
     cdef int execute(self) except -1
+    cdef int fail(self, error) except -1
     cdef int finish(self) except -1
     cdef int interrupt(self) except -1
     cdef int raise_interrupt(self) except -1

@@ -1,9 +1,11 @@
+# distutils: extra_compile_args = --param=asan-stack=0
 """Tasks: straight-line code in greenlets on a loop, switched by whoever waits and whoever wakes.
 
 The hub is the greenlet that runs the loop. A task runs in a carrier, a greenlet that is used again for the next task:
 making one costs a C stack, a chunk of Python frames and their page faults. A task that waits switches to the next that
 is ready, or to the hub; the hub runs the ready queue once per turn.
 """
+# --param: greenlet copies the stack these frames lie on, which AddressSanitizer must not have marked.
 cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -12,6 +14,7 @@ from hotpath.core.net.epoll cimport loop_call
 from hotpath.core.net.loop cimport running_loop
 
 import logging
+import sys
 import weakref
 from types import GenericAlias
 
@@ -170,7 +173,7 @@ cdef class Scheduler:
     # From a carrier: to the next ready task if the turn has room for it, else to the hub. A new carrier is made and begun
     # by the hub alone: its C stack starts where that of whoever begins it ends.
     cdef int leave(self) except -1:
-        cdef void* carrier = <void*>self.hub
+        cdef void* carrier = <void*>self.hub    # borrowed: a reference on the stack of what waits would outlive its use
         self.current = None
         if self.budget > 0 and not link_is_empty(&self.ready) and (<Task>self.ready.next.task).carrier is not None:
             self.budget -= 1
@@ -380,23 +383,29 @@ cdef class Task:
     cdef object work(self):
         return self.fn(*self.args)
 
+    # Its frame lies under everything the task does, and is kept for as long as that waits: so it is small.
     cdef int execute(self) except -1:
         PyContext_Enter(self.context)
         try:
             self.value = self.work()
-        except (Cancelled, GreenletExit):
-            self.cancelled = True
-        except (KeyboardInterrupt, SystemExit) as error:
-            self.error = error
-            if self.scheduler != NULL:
-                (<Scheduler>self.scheduler).fatal = error
-        except BaseException as error:
-            self.error = error
-            self.untold = _Untold(self.name, error)
-            if self.scheduler != NULL:
-                (<Scheduler>self.scheduler).untold.add(self.untold)
+        except BaseException:
+            self.fail(sys.exc_info()[1])
         PyContext_Exit(self.context)
         return self.finish()
+
+    cdef int fail(self, error) except -1:
+        if isinstance(error, (Cancelled, GreenletExit)):
+            self.cancelled = True
+            return 0
+        self.error = error
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            if self.scheduler != NULL:
+                (<Scheduler>self.scheduler).fatal = error
+            return 0
+        self.untold = _Untold(self.name, error)
+        if self.scheduler != NULL:
+            (<Scheduler>self.scheduler).untold.add(self.untold)
+        return 0
 
     cdef int finish(self) except -1:
         self.state = DONE
@@ -489,7 +498,8 @@ def timeout(delay_s: float | None) -> Timeout:
 def spawn(fn: object, *args: object, name: str | None = None) -> Task:
     """Run `fn(*args)` in a task of this thread's loop, in its turn, with a copy of the caller's context.
 
-    It lives until it is done, whoever refers to it. What it raises is logged, unless `result` is asked for it.
+    It lives until it is done, whoever refers to it, or until the loop closes, which cancels it. What it raises is logged
+    when nobody refers to it any more, or at that close, unless `result` was asked for it.
     Raises RuntimeError if no loop runs here.
     """
     cdef Task task = Task.__new__(Task)
