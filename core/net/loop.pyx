@@ -1,9 +1,7 @@
-# distutils: extra_compile_args = --param=asan-stack=0
 """The loop as a Python object: calls, timers, file descriptors, signals.
 
 What C handlers noted in a turn runs here, together, with the GIL: first signals, then callbacks, timers and calls.
 """
-# --param: greenlet copies the stack these frames lie on, which AddressSanitizer must not have marked.
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
@@ -129,8 +127,6 @@ cdef class Loop:
             raise RuntimeError("the loop is closed" if self.closed else "the loop is running already")
         cdef PyObject* outer = enter_loop(<PyObject*>self)
         self.running = True
-        loop_read_clocks(&self.c)
-        self.c.busy_us = self.c.now_us
         borrowed = self.take_wakeup_fd()
         try:
             while True:

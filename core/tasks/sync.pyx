@@ -1,10 +1,8 @@
-# distutils: extra_compile_args = --param=asan-stack=0
 """What tasks of one loop wait for: an event, a permit, a lock, an item. First come, first served.
 
 A permit or an item goes from hand to hand: nobody who comes later can take it before the woken task has run. None of this
 is for other threads: they go by `Loop.call_soon_threadsafe`.
 """
-# --param: greenlet copies the stack these frames lie on, which AddressSanitizer must not have marked.
 from hotpath.core.tasks.line cimport link_init, link_is_empty, link_t
 from hotpath.core.tasks.task cimport Task, park, running, wake_all, wake_first
 

@@ -1,11 +1,9 @@
-# distutils: extra_compile_args = --param=asan-stack=0
 """Tasks: straight-line code in greenlets on a loop, switched by whoever waits and whoever wakes.
 
 The hub is the greenlet that runs the loop. A task runs in a carrier, a greenlet that is used again for the next task:
 making one costs a C stack, a chunk of Python frames and their page faults. A task that waits switches to the next that
 is ready, or to the hub; the hub runs the ready queue once per turn.
 """
-# --param: greenlet copies the stack these frames lie on, which AddressSanitizer must not have marked.
 cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
