@@ -1,4 +1,7 @@
 """WebSocket: frames and messages in C, and the face of wsproto."""
-from .frame import scan_frame
+from __future__ import annotations
 
-__all__ = ["scan_frame"]
+from .connection import ConnectionType
+from .upgrade import WSConnection
+
+__all__ = ["ConnectionType", "WSConnection"]

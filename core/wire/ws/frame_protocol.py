@@ -9,7 +9,6 @@ import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from . import frame
 from .codes import (
     LOCAL_ONLY_CLOSE_REASONS,
     MAX_CLOSE_REASON,
@@ -27,6 +26,7 @@ from .codes import (
     close_payload,
     read_close_payload,
 )
+from .probe import unmask, write_frame_head
 
 if TYPE_CHECKING:
     from .extensions import Extension
@@ -97,7 +97,7 @@ class XorMaskerSimple:
     def process(self, data: bytes | bytearray) -> bytearray:
         """The next piece; the one behind it goes on in the key where this one ends."""
         turn = len(data) % len(self._key)
-        masked = bytearray(frame.unmask(data, self._key))
+        masked = bytearray(unmask(data, self._key))
         self._key = self._key[turn:] + self._key[:turn]
         return masked
 
@@ -400,6 +400,6 @@ class FrameProtocol:
             raise ValueError(f"a control frame holds {MAX_PAYLOAD_NORMAL} bytes, not {len(payload)}")
         first = FIN_MASK * fin | RSV1_MASK * rsv.rsv1 | RSV2_MASK * rsv.rsv2 | RSV3_MASK * rsv.rsv3 | opcode
         if not self.client:
-            return frame.write_frame_head(first, len(payload)) + payload
+            return write_frame_head(first, len(payload)) + payload
         mask = os.urandom(len(NULL_MASK))       # nobody may guess it (section 5.3)
-        return frame.write_frame_head(first, len(payload), mask) + frame.unmask(payload, mask)
+        return write_frame_head(first, len(payload), mask) + unmask(payload, mask)
