@@ -2,6 +2,6 @@
 from __future__ import annotations
 
 from .connection import ConnectionType
-from .upgrade import WSConnection
+from .session import WSConnection
 
 __all__ = ["ConnectionType", "WSConnection"]
