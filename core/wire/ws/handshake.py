@@ -96,6 +96,7 @@ class H11Handshake:
             if event is http1.NEED_DATA or event is http1.PAUSED or isinstance(event, http1.ConnectionClosed):
                 break
             if self.client:
+                assert isinstance(event, http1.Event)
                 self._answered(event)
             elif isinstance(event, http1.Request):
                 self._events.append(self._asked(event))
