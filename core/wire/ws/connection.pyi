@@ -1,18 +1,30 @@
 """An open WebSocket connection as wsproto has it: bytes in, events out, and back.
 
-Differences to wsproto: a bad frame is refused as soon as it shows, close code 1014 as there (IANA has it now); reasons of
-refusals are worded otherwise; an empty or cut compressed message is refused.
+Where it differs from wsproto, it refuses more, or sooner: a bad frame as soon as its first wrong byte is here, a
+compressed message that is empty or cut. The reasons of refusals are worded otherwise.
 """
 from collections.abc import Generator, Sequence
 from types import TracebackType
 from typing import Self
 
+from typing_extensions import disjoint_base
+
 from hotpath.core.wire.ws.events import Event
 from hotpath.core.wire.ws.extensions import Extension
-from hotpath.core.wire.ws.states import CLIENT, SERVER, ConnectionState, ConnectionType
+from hotpath.core.wire.ws.states import (
+    CLIENT as CLIENT,
+)
+from hotpath.core.wire.ws.states import (
+    SERVER as SERVER,
+)
+from hotpath.core.wire.ws.states import (
+    ConnectionState as ConnectionState,
+)
+from hotpath.core.wire.ws.states import (
+    ConnectionType as ConnectionType,
+)
 
-__all__ = ["CLIENT", "SERVER", "Connection", "ConnectionState", "ConnectionType", "Events"]
-
+@disjoint_base
 class Events:
     """The events of one call of events(); a generator in all but its type."""
 
@@ -28,11 +40,13 @@ class Events:
     def close(self) -> None:
         """As of a generator: nothing more comes."""
 
+@disjoint_base
 class Connection:
     """Frames both ways, without the handshake.
 
-    `max_message` and `max_frame` limit payloads in bytes, a message's behind decompression: more becomes a CloseConnection
-    with 1009, from the frame's head where that tells. With `whole_messages` there is one event per message.
+    `max_message` and `max_frame` limit payloads in bytes, a message's behind decompression: more becomes a
+    CloseConnection with 1009, from the frame's head where that tells. With `whole_messages` there is one event per
+    message.
     """
 
     def __init__(self, connection_type: ConnectionType, extensions: Sequence[Extension] | None = None,

@@ -1,7 +1,10 @@
 """What happens on a WebSocket connection, or shall happen: frozen values."""
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import GenericAlias
 from typing import Generic, TypeVar
+
+from typing_extensions import disjoint_base
 
 from hotpath.core.wire.ws.extensions import Extension
 from hotpath.core.wire.ws.typing import Headers
@@ -11,6 +14,7 @@ T = TypeVar("T", bytes | bytearray, str)
 class Event:
     """Whatever goes into send() or comes out of events()."""
 
+@disjoint_base
 @dataclass(frozen=True)
 class Request(Event):
     """A client asks for a WebSocket: sent by a client, received by a server."""
@@ -21,6 +25,7 @@ class Request(Event):
     extra_headers: Headers = ...
     subprotocols: list[str] = ...
 
+@disjoint_base
 @dataclass(frozen=True)
 class AcceptConnection(Event):
     """The server agrees: 101. Frames follow."""
@@ -29,6 +34,7 @@ class AcceptConnection(Event):
     extensions: list[Extension] = ...
     extra_headers: Headers = ...
 
+@disjoint_base
 @dataclass(frozen=True)
 class RejectConnection(Event):
     """The server refuses with a status; with `has_body`, RejectData follows."""
@@ -37,6 +43,7 @@ class RejectConnection(Event):
     headers: Headers = ...
     has_body: bool = False
 
+@disjoint_base
 @dataclass(frozen=True)
 class RejectData(Event):
     """A part of the body of a refusal."""
@@ -44,6 +51,7 @@ class RejectData(Event):
     data: bytes
     body_finished: bool = True
 
+@disjoint_base
 @dataclass(frozen=True)
 class CloseConnection(Event):
     """A close frame, or the end of the connection without one (1006), or what the peer did wrong."""
@@ -54,6 +62,7 @@ class CloseConnection(Event):
     def response(self) -> CloseConnection:
         """The close frame to answer with."""
 
+@disjoint_base
 @dataclass(frozen=True)
 class Message(Event, Generic[T]):
     """A part of a message: the rest of its frame and of the message may follow."""
@@ -61,6 +70,10 @@ class Message(Event, Generic[T]):
     data: T
     frame_finished: bool = True
     message_finished: bool = True
+
+    @classmethod
+    def __class_getitem__(cls, data_type: object) -> GenericAlias:
+        """`Message[str]`, for annotations."""
 
 @dataclass(frozen=True)
 class TextMessage(Message[str]):
@@ -70,6 +83,7 @@ class TextMessage(Message[str]):
 class BytesMessage(Message[bytearray | bytes]):
     """A part of a binary message."""
 
+@disjoint_base
 @dataclass(frozen=True)
 class Ping(Event):
     """A ping frame; the peer wants a pong."""
@@ -79,6 +93,7 @@ class Ping(Event):
     def response(self) -> Pong:
         """The pong to answer with."""
 
+@disjoint_base
 @dataclass(frozen=True)
 class Pong(Event):
     """A pong frame, asked for or not."""

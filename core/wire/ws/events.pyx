@@ -1,3 +1,4 @@
+# cython: auto_pickle=False
 """What happens on a WebSocket connection, or shall happen: frozen values."""
 # Fields are objects, so that whatever a caller of wsproto put there still goes in; `.pyi` has their types.
 cimport cython
@@ -10,6 +11,10 @@ T = TypeVar("T", bytes | bytearray, str)
 
 cdef class Event:
     """Whatever goes into send() or comes out of events()."""
+
+    def __reduce__(self):
+        """Pickle and copy by the fields."""
+        return type(self), tuple([getattr(self, name) for name in getattr(self, "__dataclass_fields__", ())])
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,13 @@ class Extension(ABC):
 
     def accept(self, offer: str) -> bool | str | None:
         """A server's answer to `offer` (name and parameters): its parameters; None or False declines."""
+        return None
 
-    def finalize(self, offer: str) -> None:
+    def finalize(self, offer: str) -> None:  # noqa: B027 -- nothing to learn is the usual case
         """A client learns what the server chose. ValueError when that is none of what was offered."""
 
-    def frame_inbound_header(self, proto: Proto, opcode: Opcode, rsv: RsvBits, payload_length: int) -> CloseReason | RsvBits:
+    def frame_inbound_header(self, proto: Proto, opcode: Opcode, rsv: RsvBits,
+                             payload_length: int) -> CloseReason | RsvBits:
         """A frame begins: which reserved bits are this extension's?"""
         return RsvBits(False, False, False)
 
@@ -40,8 +42,10 @@ class Extension(ABC):
 
     def frame_inbound_complete(self, proto: Proto, fin: bool) -> bytes | CloseReason | None:
         """It is over; what belongs behind its payload. `fin`: so is its message."""
+        return None
 
-    def frame_outbound(self, proto: Proto, opcode: Opcode, rsv: RsvBits, data: bytes, fin: bool) -> tuple[RsvBits, bytes]:
+    def frame_outbound(self, proto: Proto, opcode: Opcode, rsv: RsvBits, data: bytes,
+                       fin: bool) -> tuple[RsvBits, bytes]:
         """A frame to send: its bits and payload."""
         return rsv, data
 
@@ -158,7 +162,8 @@ class PerMessageDeflate(Extension):
                 windows[name] = int(value) if has_value else None
         return windows
 
-    def frame_inbound_header(self, proto: Proto, opcode: Opcode, rsv: RsvBits, payload_length: int) -> CloseReason | RsvBits:
+    def frame_inbound_header(self, proto: Proto, opcode: Opcode, rsv: RsvBits,
+                             payload_length: int) -> CloseReason | RsvBits:
         """The first bit marks the first frame of a compressed message, and no other."""
         if rsv.rsv1 and opcode not in (Opcode.TEXT, Opcode.BINARY):
             return CloseReason.PROTOCOL_ERROR
@@ -205,7 +210,8 @@ class PerMessageDeflate(Extension):
         self._inbound_bytes += len(plain)
         return CloseReason.MESSAGE_TOO_BIG if self._inbound_bytes > proto.max_message else plain
 
-    def frame_outbound(self, proto: Proto, opcode: Opcode, rsv: RsvBits, data: bytes, fin: bool) -> tuple[RsvBits, bytes]:
+    def frame_outbound(self, proto: Proto, opcode: Opcode, rsv: RsvBits, data: bytes,
+                       fin: bool) -> tuple[RsvBits, bytes]:
         """Compressed, unless it is a control frame."""
         if opcode.iscontrol():
             return rsv, data

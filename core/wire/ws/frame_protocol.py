@@ -31,13 +31,15 @@ from .probe import unmask, write_frame_head
 if TYPE_CHECKING:
     from .extensions import Extension
 
-__all__ = ["FIN_MASK", "LOCAL_ONLY_CLOSE_REASONS", "MASK_MASK", "MAX_CLOSE_REASON", "MAX_FRAME_PAYLOAD",
-           "MAX_LIBRARY_CLOSE_REASON", "MAX_PAYLOAD_EIGHT_BYTE", "MAX_PAYLOAD_NORMAL", "MAX_PAYLOAD_TWO_BYTE",
-           "MAX_PRIVATE_CLOSE_REASON", "MAX_PROTOCOL_CLOSE_REASON", "MIN_CLOSE_REASON", "MIN_LIBRARY_CLOSE_REASON",
-           "MIN_PRIVATE_CLOSE_REASON", "MIN_PROTOCOL_CLOSE_REASON", "NULL_MASK", "OPCODE_MASK", "PAYLOAD_LENGTH_EIGHT_BYTE",
-           "PAYLOAD_LENGTH_TWO_BYTE", "PAYLOAD_LEN_MASK", "RSV1_MASK", "RSV2_MASK", "RSV3_MASK", "Buffer", "CloseReason",
-           "Frame", "FrameDecoder", "FrameProtocol", "Header", "MessageDecoder", "Opcode", "ParseFailed", "RsvBits",
-           "XorMaskerNull", "XorMaskerSimple"]
+__all__ = [
+    "FIN_MASK", "LOCAL_ONLY_CLOSE_REASONS", "MASK_MASK", "MAX_CLOSE_REASON", "MAX_FRAME_PAYLOAD",
+    "MAX_LIBRARY_CLOSE_REASON", "MAX_PAYLOAD_EIGHT_BYTE", "MAX_PAYLOAD_NORMAL", "MAX_PAYLOAD_TWO_BYTE",
+    "MAX_PRIVATE_CLOSE_REASON", "MAX_PROTOCOL_CLOSE_REASON", "MIN_CLOSE_REASON", "MIN_LIBRARY_CLOSE_REASON",
+    "MIN_PRIVATE_CLOSE_REASON", "MIN_PROTOCOL_CLOSE_REASON", "NULL_MASK", "OPCODE_MASK",
+    "PAYLOAD_LENGTH_EIGHT_BYTE", "PAYLOAD_LENGTH_TWO_BYTE", "PAYLOAD_LEN_MASK", "RSV1_MASK", "RSV2_MASK",
+    "RSV3_MASK", "Buffer", "CloseReason", "Frame", "FrameDecoder", "FrameProtocol", "Header", "MessageDecoder",
+    "Opcode", "ParseFailed", "RsvBits", "XorMaskerNull", "XorMaskerSimple",
+]
 
 # RFC 6455 section 5.2: the first byte of a frame, the second, and the lengths.
 FIN_MASK, RSV1_MASK, RSV2_MASK, RSV3_MASK, OPCODE_MASK = 0x80, 0x40, 0x20, 0x10, 0x0f
@@ -47,7 +49,10 @@ MAX_PAYLOAD_TWO_BYTE, MAX_PAYLOAD_EIGHT_BYTE = 2**16 - 1, 2**64 - 1
 MAX_FRAME_PAYLOAD = MAX_PAYLOAD_EIGHT_BYTE
 NULL_MASK = bytes(4)
 # By what the length in the second byte says: bytes of the real one, and the smallest it may be.
-LONGER = {PAYLOAD_LENGTH_TWO_BYTE: (2, MAX_PAYLOAD_NORMAL + 1), PAYLOAD_LENGTH_EIGHT_BYTE: (8, MAX_PAYLOAD_TWO_BYTE + 1)}
+LONGER = {
+    PAYLOAD_LENGTH_TWO_BYTE: (2, MAX_PAYLOAD_NORMAL + 1),
+    PAYLOAD_LENGTH_EIGHT_BYTE: (8, MAX_PAYLOAD_TWO_BYTE + 1),
+}
 MAX_HEAD = 14
 
 Answer = TypeVar("Answer")
@@ -184,7 +189,7 @@ class FrameDecoder:
 
     def __init__(self, client: bool, extensions: list[Extension] | None = None, *, max_message: int | None = None,
                  max_frame: int | None = None) -> None:
-        """`max_frame`: bytes of payload; `max_message` is there for extensions to read, so that they can stop in time."""
+        """`max_frame`: bytes of payload; `max_message` is for extensions, so that they can stop in time."""
         self.client = client
         self.extensions = extensions or []
         self.max_message = max_message
@@ -205,7 +210,9 @@ class FrameDecoder:
         if self.header is None and not self.parse_header():
             return None
         header, opcode, masker = self.header, self.effective_opcode, self.masker
-        assert header is not None and opcode is not None and masker is not None
+        assert header is not None
+        assert opcode is not None
+        assert masker is not None
         if opcode.iscontrol() and len(self.buffer) < header.payload_len:
             return None
         payload = self.buffer.consume_at_most(header.payload_len - self.payload_consumed)
@@ -230,7 +237,7 @@ class FrameDecoder:
         return payload
 
     def parse_header(self) -> bool:
-        """Take a frame's head out of the buffer; False: it is not whole yet. What is wrong shows as soon as it is here."""
+        """Take a frame's head out of the buffer; False: it is not whole yet. A fault shows as soon as it is here."""
         head = self.buffer.peek(MAX_HEAD)
         if len(head) < 2:
             return False
@@ -283,7 +290,8 @@ class FrameDecoder:
         return 2 + size, length
 
     def _ask_extensions(self, opcode: Opcode, rsv: RsvBits, payload_len: int) -> None:
-        claimed = [accepted(extension.frame_inbound_header(self, opcode, rsv, payload_len)) for extension in self.extensions]
+        claimed = [accepted(extension.frame_inbound_header(self, opcode, rsv, payload_len))
+                   for extension in self.extensions]
         for bit, is_set in enumerate(rsv):
             if is_set and not any(bits[bit] for bits in claimed):
                 raise ParseFailed("a reserved bit that no extension claims")
@@ -378,7 +386,7 @@ class FrameProtocol:
         return self._serialize_frame(Opcode.PONG, payload)
 
     def send_data(self, payload: bytes | bytearray | memoryview | str = b"", fin: bool = True) -> bytes:
-        """A frame of a message, the last with `fin`. TypeError when it is neither text nor bytes, or not as the one before."""
+        """A frame of a message, the last with `fin`. TypeError for neither text nor bytes, or both in one message."""
         if isinstance(payload, str):
             opcode, data = Opcode.TEXT, payload.encode()
         elif isinstance(payload, bytes | bytearray | memoryview):

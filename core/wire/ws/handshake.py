@@ -25,6 +25,9 @@ __all__ = ["WEBSOCKET_UPGRADE", "WEBSOCKET_VERSION", "H11Handshake", "client_ext
 
 WEBSOCKET_VERSION = b"13"
 WEBSOCKET_UPGRADE = b"websocket"
+# Of an answer, what no AcceptConnection repeats as an extra header.
+OURS = frozenset({b"connection", b"upgrade", b"sec-websocket-accept", b"sec-websocket-extensions",
+                  b"sec-websocket-protocol"})
 
 
 # The messages of refusals are those of wsproto, which callers (and its tests) compare.
@@ -213,13 +216,14 @@ class H11Handshake:
         """Does this accept what we asked for (section 4.1)?"""
         if self._request is None or self._nonce is None:
             refuse("101 before anything was asked")
-        own = {b"connection", b"upgrade", b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-protocol"}
-        headers = [(name, value) for name, value in event.headers if name not in own]
+        headers = [(name, value) for name, value in event.headers if name not in OURS]
         last = dict(event.headers)
         try:
             tokens = split_comma_header(last.get(b"connection", b""))
-            accepts = split_comma_header(last[b"sec-websocket-extensions"]) if b"sec-websocket-extensions" in last else []
-            subprotocol = last[b"sec-websocket-protocol"].decode("ascii") if b"sec-websocket-protocol" in last else None
+            answer = last.get(b"sec-websocket-extensions")
+            accepts = [] if answer is None else split_comma_header(answer)
+            chosen = last.get(b"sec-websocket-protocol")
+            subprotocol = None if chosen is None else chosen.decode("ascii")
         except UnicodeError as error:
             raise RemoteProtocolError("Bad HTTP message", event_hint=RejectConnection()) from error
         if "upgrade" not in map(str.lower, tokens):
@@ -277,7 +281,7 @@ def listed(parameters: dict[str, str | bool]) -> bytes:
 
 
 def client_extensions_handshake(accepted: Iterable[str], supported: Sequence[Extension]) -> list[Extension]:
-    """Which of the offered the server took. RemoteProtocolError when it took another, or answers what is not allowed."""
+    """Which of the offered the server took. RemoteProtocolError when it took another, or not as it may."""
     extensions = []
     for accept in accepted:
         name = accept.split(";", 1)[0].strip()

@@ -1,12 +1,15 @@
 """A WebSocket connection from its first byte: the handshake, then the frames behind it."""
 from collections.abc import Generator
 
+from typing_extensions import disjoint_base
+
 from hotpath.core.wire.ws.connection import Connection, Events
 from hotpath.core.wire.ws.events import Event
 from hotpath.core.wire.ws.handshake import H11Handshake
 from hotpath.core.wire.ws.states import ConnectionState, ConnectionType
 from hotpath.core.wire.ws.typing import Headers
 
+@disjoint_base
 class WSConnection:
     """The local end of it. The limits are those of Connection."""
 
