@@ -23,14 +23,16 @@ cdef class Events:
         return self
 
     def __next__(self):
-        cdef Event event = None
-        if self.of is not None:
-            try:
-                event = self.step()
-            finally:
-                if event is None:
-                    self.of = None      # as a generator, it stays exhausted
+        cdef Event event
+        if self.of is None:
+            raise StopIteration
+        try:
+            event = self.step()
+        except BaseException:
+            self.of = None
+            raise
         if event is None:
+            self.of = None          # as a generator, it stays exhausted
             raise StopIteration
         return event
 

@@ -124,7 +124,9 @@ cdef class Incoming:
 
     # Put what came meanwhile behind what is left. False: nothing came.
     cdef int load(self) except -1:
-        cdef bytes rest = self.data[self.at:]
+        cdef bytes rest = b""
+        if self.at < self.size:
+            rest = self.data[self.at:]
         if self.more:
             if rest:
                 self.more.insert(0, rest)

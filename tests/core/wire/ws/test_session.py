@@ -61,6 +61,8 @@ class Face:
             self.say(event.response())
         elif name == "Pong":
             self.pongs += 1
+            if self.pongs == len(SCRIPT):       # and every echo came before it
+                self.say(self.events.CloseConnection(code=1000, reason="done"))
         elif name == "CloseConnection":
             if self.conn.state.name == "REMOTE_CLOSING":
                 self.say(event.response())
@@ -82,7 +84,6 @@ class Face:
                 message = message[cut:]
             self.say(kind(data=message))
             self.say(self.events.Ping(payload=b"still there?"))
-        self.say(self.events.CloseConnection(code=1000, reason="done"))
 
 
 class Websockets:
@@ -130,9 +131,10 @@ class Websockets:
                 else:
                     self.protocol.send_binary(message)
                 self.protocol.send_ping(b"still there?")
-            self.protocol.send_close(1000, "done")
         elif event.opcode is Opcode.PONG:
             self.pongs += 1
+            if self.pongs == len(SCRIPT):
+                self.protocol.send_close(1000, "done")
         elif event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             self.message(event)
 
@@ -195,7 +197,8 @@ BASE = [("Host", "h"), ("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Se
         ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
 REQUESTS = {
     "good": BASE,
-    "extensions and subprotocols": [*BASE, ("Sec-WebSocket-Extensions", "a; b=1, c"), ("Sec-WebSocket-Protocol", "x, y")],
+    "extensions and subprotocols": [
+        *BASE, ("Sec-WebSocket-Extensions", "a; b=1, c"), ("Sec-WebSocket-Protocol", "x, y")],
     "two of each": [*BASE, ("Sec-WebSocket-Extensions", "a"), ("Sec-WebSocket-Extensions", "b"), ("Cookie", "c=1")],
     **{f"without {name}": [pair for pair in BASE if pair[0] != name] for name, _ in BASE},
     "version 12": [pair if pair[0] != "Sec-WebSocket-Version" else (pair[0], "12") for pair in BASE],
@@ -229,8 +232,10 @@ def test_a_header_that_is_no_text_is_the_peers_error(name):
     assert words == "Bad HTTP message"
 
 
-@pytest.mark.parametrize("answer", ["permessage-deflate; server_max_window_bits=8", "permessage-deflate, permessage-deflate",
-                                    "permessage-deflate; client_max_window_bits=x", "something"])
+@pytest.mark.parametrize("answer", [
+    "permessage-deflate; server_max_window_bits=8", "permessage-deflate; client_max_window_bits=x",
+    "permessage-deflate, permessage-deflate", "something",
+])
 def test_an_answer_that_was_not_offered_is_the_servers_error(answer):
     client = WSConnection(ConnectionType.CLIENT)
     extension = OURS.extensions.PerMessageDeflate()
