@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from .connection import ConnectionType
+from .frame import scan_frame
 from .session import WSConnection
 
-__all__ = ["ConnectionType", "WSConnection"]
+__all__ = ["ConnectionType", "WSConnection", "scan_frame"]
