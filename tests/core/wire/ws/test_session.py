@@ -12,7 +12,7 @@ from websockets.uri import parse_uri
 
 from hotpath.core.wire.ws import ConnectionType, WSConnection, events
 from hotpath.core.wire.ws.connection import ConnectionState
-from tests.core.wire.ws.faces import OURS, THEIRS
+from tests.core.wire.ws.faces import OURS, THEIRS, connect
 from tests.wires import Wire
 
 SCRIPT = ["", "short", "ä€😀" * 50, b"", b"\x00\xff" * 40_000, "x" * 70_000, b"last"]
@@ -256,6 +256,17 @@ def test_an_upgrade_that_another_reader_took_is_told_as_a_request():
     assert (request.host, request.target) == ("h", "/x")
     assert server.send(events.AcceptConnection()).startswith(b"HTTP/1.1 101 ")
     assert server.state is ConnectionState.OPEN
+
+
+def test_a_frame_that_came_before_the_answer_is_not_lost():
+    client, server = WSConnection(ConnectionType.CLIENT), WSConnection(ConnectionType.SERVER)
+    early = connect(OURS, client=True).send(events.TextMessage(data="early"))
+    server.receive_data(client.send(events.Request(host="h", target="/")) + early[:3])
+    assert [type(event) for event in server.events()] == [events.Request]
+    server.receive_data(early[3:5])
+    server.send(events.AcceptConnection())
+    server.receive_data(early[5:])
+    assert "".join(event.data for event in server.events()) == "early"
 
 
 def test_a_rejection_with_a_body_reaches_the_client():
