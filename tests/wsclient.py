@@ -138,16 +138,17 @@ class Deflate:
         known = {"server_no_context_takeover", "client_no_context_takeover", "server_max_window_bits",
                  "client_max_window_bits"}
         assert self.parameters.keys() <= known, agreed
+        assert all(8 <= int(bits) <= 15 for key, bits in self.parameters.items() if key.endswith("_bits")), agreed
         self._deflater = self._new_deflater()
         self._inflater = self._new_inflater()
 
     def _new_deflater(self) -> zlib._Compress:
         # zlib cannot write a window of 8 bits, so this client never promises one. Level 1: the server is what is tested.
-        return zlib.compressobj(1, zlib.DEFLATED, -int(self.parameters.get("client_max_window_bits") or 15))
+        return zlib.compressobj(1, zlib.DEFLATED, -int(self.parameters.get("client_max_window_bits", "15")))
 
     def _new_inflater(self) -> zlib._Decompress:
         # The window is exactly the agreed one: a server that looks further back than it promised fails here.
-        return zlib.decompressobj(-int(self.parameters.get("server_max_window_bits") or 15))
+        return zlib.decompressobj(-int(self.parameters.get("server_max_window_bits", "15")))
 
     def deflate(self, payload: bytes) -> bytes:
         """The payload as one compressed message."""
