@@ -1,0 +1,1 @@
+"""Tests of whole servers, from outside, over real sockets."""

@@ -1,0 +1,350 @@
+"""Where RFC 6455 and 7692 leave a choice or a server might be lax: is it strict, and at the first byte that shows it?"""
+from __future__ import annotations
+
+import socket
+import struct
+
+import pytest
+
+from tests.echoing import EchoServer, echo_servers
+from tests.wspeer import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    FIN,
+    PING,
+    PONG,
+    RSV1,
+    RSV2,
+    RSV3,
+    TEXT,
+    Closed,
+    Frame,
+    Peer,
+    close,
+    deflated,
+    frame,
+    head,
+    masked,
+    opened,
+    text,
+    upgrade,
+)
+
+MAX_FRAME = 600
+MAX_MESSAGE = 1024
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    with echo_servers(tmp_path_factory.mktemp("echo")) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def server(start) -> EchoServer:
+    return start()
+
+
+@pytest.fixture
+def peer(server):
+    with opened(server.connect()) as peer:
+        yield peer
+
+
+@pytest.fixture
+def squeezing(server):
+    """A connection that agreed on permessage-deflate."""
+    with opened(server.connect(), upgrade(sec_websocket_extensions="permessage-deflate")) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="module")
+def narrow(start) -> EchoServer:
+    return start("--max-frame", str(MAX_FRAME), "--max-message", str(MAX_MESSAGE))
+
+
+@pytest.fixture
+def bounded(narrow):
+    with opened(narrow.connect()) as peer:
+        yield peer
+
+
+# IANA's "WebSocket Close Code Number Registry"; RFC 6455 section 7.4 for the ranges.
+SENDABLE = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999]
+NEVER_SENT = [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535]
+
+
+@pytest.mark.parametrize("code", SENDABLE)
+def test_a_close_code_that_may_be_sent_is_answered_with_itself(peer, code):
+    peer.send(close(code, "why — because"))
+    assert peer.closing()[0] == code
+    peer.ended()
+
+
+@pytest.mark.parametrize("code", NEVER_SENT)
+def test_a_close_code_that_must_not_be_sent_is_a_protocol_error(peer, code):
+    peer.send(close(code, "why"))
+    peer.refused(1002)
+
+
+def test_a_close_without_a_code_is_answered(peer):
+    peer.send(close())
+    assert peer.closing()[0] in (None, 1000)
+    peer.ended()
+
+
+def test_half_a_close_code_is_a_protocol_error(peer):
+    peer.send(frame(CLOSE, b"\x03"))
+    peer.refused(1002)
+
+
+def test_a_close_reason_that_is_no_text_is_invalid_data(peer):
+    peer.send(frame(CLOSE, struct.pack(">H", 1000) + b"caf\xe9"))
+    peer.refused(1007)
+
+
+def test_the_longest_reason_is_heard_out(peer):
+    peer.send(close(4000, "x" * 123))
+    assert peer.closing()[0] == 4000
+    peer.ended()
+
+
+# Each is the beginning of a frame that shows the fault; nothing follows it.
+BAD_HEADS = {
+    "a fragmented ping": bytes([PING, 0x80]),
+    "a fragmented close": bytes([CLOSE, 0x80]),
+    "a ping of 126 bytes": bytes([FIN | PING, 0xFE]),
+    "a pong of 64 KiB": bytes([FIN | PONG, 0xFF]),
+    "a close of 126 bytes": bytes([FIN | CLOSE, 0xFE]),
+    "a continuation of nothing": bytes([FIN | CONTINUATION, 0x81]),
+    **{f"opcode {opcode:x}": bytes([FIN | opcode, 0x80]) for opcode in (3, 4, 5, 6, 7, 0xB, 0xC, 0xD, 0xE, 0xF)},
+    **{f"reserved bit {bit:x}": bytes([FIN | bit | TEXT, 0x81]) for bit in (RSV1, RSV2, RSV3)},
+    "a reserved bit on a ping": bytes([FIN | RSV1 | PING, 0x80]),
+    "an unmasked text": bytes([FIN | TEXT, 0x05]),
+    "an unmasked empty text": bytes([FIN | TEXT, 0x00]),
+    "an unmasked ping": bytes([FIN | PING, 0x00]),
+    "an unmasked close": bytes([FIN | CLOSE, 0x02]),
+    "125 bytes in 16 bits": bytes([FIN | BINARY, 0xFE]) + struct.pack(">H", 125),
+    "no bytes in 16 bits": bytes([FIN | TEXT, 0xFE]) + struct.pack(">H", 0),
+    "65535 bytes in 64 bits": bytes([FIN | BINARY, 0xFF]) + struct.pack(">Q", 0xFFFF),
+    "5 bytes in 64 bits": bytes([FIN | TEXT, 0xFF]) + struct.pack(">Q", 5),
+    "a 64-bit length with its top bit": bytes([FIN | BINARY, 0xFF]) + struct.pack(">Q", 1 << 63),
+    "a 64-bit length of ones": bytes([FIN | BINARY, 0xFF]) + b"\xff" * 8,
+}
+
+
+@pytest.mark.parametrize("case", BAD_HEADS)
+def test_a_bad_head_is_a_protocol_error_before_its_payload(peer, case):
+    peer.send(BAD_HEADS[case])
+    peer.refused(1002)
+
+
+def test_a_message_within_a_message_is_a_protocol_error_at_its_head(peer):
+    peer.send(frame(TEXT, b"half", 0) + bytes([FIN | TEXT, 0x85]))
+    peer.refused(1002)
+
+
+@pytest.mark.parametrize("first", [RSV1 | FIN | CONTINUATION, RSV2 | FIN | CONTINUATION, RSV1 | CONTINUATION])
+def test_a_fragment_cannot_begin_to_be_compressed(squeezing, first):
+    squeezing.send(frame(TEXT, deflated(b"hello")[:3], RSV1) + bytes([first, 0x81]))
+    squeezing.refused(1002)
+
+
+@pytest.mark.parametrize("first", [RSV1 | FIN | PING, RSV1 | FIN | CLOSE, RSV2 | FIN | TEXT, RSV3 | RSV1 | FIN | TEXT])
+def test_deflate_allows_its_own_bit_on_messages_only(squeezing, first):
+    squeezing.send(bytes([first, 0x80]))
+    squeezing.refused(1002)
+
+
+def test_a_frame_cannot_be_compressed_unless_that_was_agreed(peer):
+    peer.send(frame(TEXT, deflated(b"hello"), FIN | RSV1))
+    peer.refused(1002)
+
+
+BROKEN_DEFLATE = {
+    "a block of no kind": b"\x07\x00\x00",
+    "a stored block whose length lies": b"\x00\x05\x00\x05\x00hello",
+    "a distance before the beginning": b"\x03\x01\x81\x00" + b"\xff" * 8,
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_DEFLATE)
+def test_what_does_not_inflate_fails_the_connection(squeezing, case):
+    # RFC 7692 names no code: 1007 blames the payload, 1002 the peer.
+    squeezing.send(frame(BINARY, BROKEN_DEFLATE[case], FIN | RSV1))
+    code, _ = squeezing.closing()
+    assert code in (1002, 1007)
+    squeezing.send_leniently(close(code))
+    squeezing.ended()
+
+
+def test_compressed_text_is_checked_too(squeezing):
+    squeezing.send(frame(TEXT, deflated(b"caf\xe9 au lait"), FIN | RSV1))
+    squeezing.refused(1007)
+
+
+# Each ends with the first byte that no text can hold at its place (RFC 3629 section 4).
+IMPOSSIBLE = {
+    "a continuation first": b"abc\x80",
+    "an overlong slash": b"\xc0",
+    "an overlong of three": b"\xe0\x9f",
+    "an overlong of four": b"\xf0\x8f",
+    "a surrogate": b"h\xed\xa0",
+    "beyond Unicode": b"\xf4\x90",
+    "a lead that cannot be": b"\xf5",
+    "ff": b"ok\xff",
+    "two leads": b"\xc3\xc3",
+    "cut short by ASCII": b"\xe2\x82a",
+}
+
+
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_text_is_refused_at_its_first_impossible_byte(peer, case):
+    peer.send(head(FIN | TEXT, 1000) + masked(IMPOSSIBLE[case]))     # the rest of the frame never comes
+    peer.refused(1007)
+
+
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_text_in_fragments_is_refused_at_its_first_impossible_byte(peer, case):
+    pieces = [bytes([byte]) for byte in IMPOSSIBLE[case]]
+    sent = [frame(TEXT if i == 0 else CONTINUATION, piece, 0) for i, piece in enumerate(pieces)]
+    peer.send(b"".join(sent))       # and no last fragment
+    peer.refused(1007)
+
+
+def test_text_that_ends_within_a_character_is_refused(peer):
+    peer.send(frame(TEXT, "€".encode()[:2]))
+    peer.refused(1007)
+
+
+def test_a_character_may_be_cut_over_fragments_and_packets(peer):
+    payload = "κόσμε 🦀".encode()
+    whole = b"".join(frame(TEXT if i == 0 else CONTINUATION, bytes([byte]), FIN if i == len(payload) - 1 else 0)
+                     for i, byte in enumerate(payload))
+    for byte in whole:
+        peer.send(bytes([byte]))
+    assert peer.message() == (TEXT, payload)
+
+
+def test_binary_may_hold_anything(peer):
+    peer.send(frame(BINARY, bytes(range(256))))
+    assert peer.message() == (BINARY, bytes(range(256)))
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+def test_a_frame_at_the_limit_is_echoed_and_one_above_is_refused_by_its_head(bounded, opcode):
+    bounded.send(frame(opcode, b"x" * MAX_FRAME))
+    assert bounded.message() == (opcode, b"x" * MAX_FRAME)
+    bounded.send(head(FIN | opcode, MAX_FRAME + 1))
+    bounded.refused(1009)
+
+
+@pytest.mark.parametrize("size", [1 << 16, 1 << 32, (1 << 63) - 1])
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+def test_a_vast_claim_is_refused_by_its_head(bounded, opcode, size):
+    bounded.send(head(FIN | opcode, size))
+    bounded.refused(1009)
+
+
+@pytest.mark.parametrize("size", [(16 << 20) + 1, (1 << 63) - 1])
+def test_a_claim_above_the_default_limit_is_refused_by_its_head(peer, size):
+    peer.send(head(FIN | BINARY, size))
+    peer.refused(1009)
+
+
+def test_a_first_fragment_cannot_claim_too_much_either(bounded):
+    bounded.send(head(BINARY, MAX_FRAME + 1))
+    bounded.refused(1009)
+
+
+def test_a_message_of_fragments_is_bounded_by_their_sum(bounded):
+    rest = MAX_MESSAGE - MAX_FRAME
+    bounded.send(frame(BINARY, b"a" * MAX_FRAME, 0) + frame(CONTINUATION, b"b" * rest))
+    assert bounded.message() == (BINARY, b"a" * MAX_FRAME + b"b" * rest)
+    bounded.send(frame(BINARY, b"a" * MAX_FRAME, 0) + head(FIN | CONTINUATION, rest + 1))
+    bounded.refused(1009)
+
+
+def test_an_endless_message_of_small_fragments_is_refused(bounded):
+    pieces = [frame(CONTINUATION, b"0123456789abcdef", 0)] * (MAX_MESSAGE // 16)
+    bounded.send_leniently(frame(TEXT, b"", 0) + b"".join(pieces) + head(CONTINUATION, 1))
+    bounded.refused(1009)
+
+
+def test_what_inflates_beyond_the_limit_is_refused(narrow):
+    fields = upgrade(sec_websocket_extensions="permessage-deflate")
+    with opened(narrow.connect(), fields) as peer:
+        peer.send(frame(TEXT, deflated(b"x" * MAX_MESSAGE), FIN | RSV1))
+        assert peer.frame().opcode == TEXT
+    with opened(narrow.connect(), fields) as peer:
+        peer.send(frame(TEXT, deflated(b"x" * (MAX_MESSAGE + 1)), FIN | RSV1))
+        peer.refused(1009)
+
+
+def test_limits_count_messages_not_the_connection(bounded):
+    for _ in range(10):
+        bounded.send(frame(BINARY, b"x" * MAX_FRAME))
+        assert bounded.message() == (BINARY, b"x" * MAX_FRAME)
+
+
+def test_whole_messages_are_answered_before_a_close_in_the_same_packet(peer):
+    peer.send(text("one") + text("two") + frame(BINARY, b"three") + close(1000, "bye"))
+    assert [peer.message() for _ in range(3)] == [(TEXT, b"one"), (TEXT, b"two"), (BINARY, b"three")]
+    assert peer.closing()[0] == 1000
+    peer.ended()
+
+
+def test_whole_messages_are_answered_before_a_fault_in_the_same_packet(peer):
+    peer.send(text("one") + text("two") + bytes([FIN | 3, 0x80]))
+    assert [peer.message() for _ in range(2)] == [(TEXT, b"one"), (TEXT, b"two")]
+    peer.refused(1002)
+
+
+def test_an_unfinished_message_dies_with_the_close(peer):
+    peer.send(frame(TEXT, b"half", 0) + close(1000))
+    assert peer.closing()[0] == 1000
+    peer.ended()
+
+
+def test_what_comes_behind_a_close_is_ignored(peer):
+    peer.send(close(4001) + text("late") + frame(PING, b"late") + close(4002) + b"\xff\xff")
+    assert peer.closing()[0] == 4001
+    peer.ended()
+
+
+def test_a_ping_is_answered_between_fragments(peer):
+    peer.send(frame(TEXT, b"one ", 0) + frame(PING, b"there?"))
+    assert peer.frame() == Frame(FIN, PONG, b"there?")      # the message is not over yet
+    peer.send(frame(CONTINUATION, b"two ", 0) + frame(PING) + frame(CONTINUATION, b"three"))
+    assert peer.frame() == Frame(FIN, PONG, b"")
+    assert peer.message() == (TEXT, b"one two three")
+
+
+def test_a_pong_that_nobody_asked_for_is_ignored(peer):
+    peer.send(frame(PONG, b"hello") + text("still here"))
+    assert peer.message() == (TEXT, b"still here")
+
+
+def test_a_message_may_end_with_an_empty_fragment(peer):
+    peer.send(frame(TEXT, b"", 0) + frame(CONTINUATION, b"all", 0) + frame(CONTINUATION, b""))
+    assert peer.message() == (TEXT, b"all")
+
+
+@pytest.mark.parametrize("left", [b"", frame(TEXT, b"half", 0), text("cut in its payload")[:-3], text("x")[:1],
+                                  head(FIN | BINARY, 100_000)])
+def test_a_client_that_ends_without_a_close_frame_is_let_go(peer, left):
+    peer.send(text("hello") + left)
+    assert peer.message() == (TEXT, b"hello")
+    peer.sock.shutdown(socket.SHUT_WR)
+    try:
+        peer.closing()      # it may say something before it goes
+    except Closed:
+        return
+    peer.ended()
+
+
+def test_a_client_that_waits_for_the_end_after_both_closes_gets_it(peer):
+    peer.send(close(1000))
+    assert peer.closing()[0] == 1000
+    peer.ended()            # RFC 6455 section 7.1.1: the server closes TCP first
