@@ -1,4 +1,4 @@
-"""A WebSocket client that can misbehave: any bytes out, frames in, nothing checked but what RFC 6455 makes a server owe."""
+"""A WebSocket client that can misbehave: any bytes out, frames in, checked only for what a server always owes."""
 from __future__ import annotations
 
 import socket

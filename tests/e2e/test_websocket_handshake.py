@@ -320,9 +320,8 @@ def test_a_handshake_that_drips_for_ever_is_ended(hasty):
 
 
 def test_a_client_that_says_nothing_is_ended(hasty):
-    with Peer(hasty.connect()) as peer:
-        with suppress(Closed):      # nothing was asked, so nothing need be answered
-            assert peer.answer().status == 408
+    with Peer(hasty.connect()) as peer, suppress(Closed):      # nothing was asked, so nothing need be answered
+        assert peer.answer().status == 408
 
 
 def test_an_open_socket_outlives_the_deadline_of_heads(hasty):

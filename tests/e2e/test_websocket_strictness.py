@@ -20,7 +20,6 @@ from tests.wspeer import (
     TEXT,
     Closed,
     Frame,
-    Peer,
     close,
     deflated,
     frame,
