@@ -153,7 +153,8 @@ def test_two_origins_are_refused(choosy):
 
 
 @pytest.mark.parametrize(("offered", "chosen"), [
-    (None, None), ("c", None), ("a", "a"), ("b", "b"), ("b, a", "b"), ("c, a, b", "a"), ("c,b", "b"), ("A", None), ("ab", None)])
+    (None, None), ("c", None), ("a", "a"), ("b", "b"), ("b, a", "b"), ("c, a, b", "a"), ("c,b", "b"), ("A", None),
+    ("ab", None)])
 def test_the_first_offered_subprotocol_that_is_known_is_chosen(choosy, offered, chosen):
     with Peer(choosy.connect()) as peer:
         answer = peer.ask(upgrade(sec_websocket_protocol=offered))

@@ -1,4 +1,4 @@
-"""Where RFC 6455 and 7692 leave a choice or a server might be lax: is it strict, and at the first byte that shows it?"""
+"""Is a server strict where RFC 6455 and 7692 leave it a choice, and at the first byte that shows a fault?"""
 from __future__ import annotations
 
 import socket
