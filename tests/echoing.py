@@ -4,7 +4,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,9 +22,8 @@ ELSEWHERE = os.environ.get("HOTPATH_TEST_WS")
 class EchoServer:
     """Where it listens, and what /proc says of its workers."""
 
-    def __init__(self, host: str, port: int, process: Process | None) -> None:
-        self.host = host
-        self.port = port
+    def __init__(self, address: str, process: Process | None) -> None:
+        self.address = address      # HOST:PORT
         self._process = process
 
     @property
@@ -34,12 +32,6 @@ class EchoServer:
         if self._process is None:
             pytest.skip("HOTPATH_TEST_WS names a server that is not ours to look into or to end")
         return self._process
-
-    def connect(self) -> socket.socket:
-        """A TCP connection that gives up after the tests' deadline and sends each write at once."""
-        sock = socket.create_connection((self.host, self.port), timeout=20)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
 
     def workers(self) -> list[int]:
         """The pids of the master's children."""
@@ -64,8 +56,7 @@ def echo_servers(folder: Path) -> Iterator[Callable[..., EchoServer]]:
             if ELSEWHERE is not None:
                 if flags or config:
                     pytest.skip("HOTPATH_TEST_WS names a server whose flags are not ours to choose")
-                host, _, port = ELSEWHERE.rpartition(":")
-                return EchoServer(host, int(port), None)
+                return EchoServer(ELSEWHERE, None)
             program = shutil.which("hotpath-echo", path=str(Path(sys.executable).parent))
             assert program is not None, "no hotpath-echo beside the interpreter: make build"
             command = [program, "--ws", "--listen", "127.0.0.1:0", "--workers", "1", *flags]
@@ -74,8 +65,8 @@ def echo_servers(folder: Path) -> Iterator[Callable[..., EchoServer]]:
                 path.write_text(yaml.safe_dump(config))
                 command += ["--config", str(path)]
             process = stack.enter_context(running(command))
-            match = process.wait_for_output(r"^ready: pid \d+, [^:\n]*:(\d+)")
-            return EchoServer("127.0.0.1", int(match[1]), process)
+            match = process.wait_for_output(r"^ready: pid \d+, ([^:\n]+:\d+)")
+            return EchoServer(match[1], process)
 
         yield start
 

@@ -75,7 +75,7 @@ def page(browser, origin):
 
 
 def url(server: EchoServer) -> str:
-    return f"ws://{server.host}:{server.port}/any/path?and=query"
+    return f"ws://{server.address}/any/path?and=query"
 
 
 TEXTS = {
