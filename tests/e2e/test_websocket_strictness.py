@@ -21,6 +21,8 @@ from tests.wsclient import (
     TEXT,
     Ended,
     close_frame,
+    cut,
+    fragments,
     frame,
     frame_head,
     masked,
@@ -205,9 +207,8 @@ def test_text_is_refused_at_its_first_impossible_byte(peer, case):
 
 @pytest.mark.parametrize("case", IMPOSSIBLE)
 def test_text_in_fragments_is_refused_at_its_first_impossible_byte(peer, case):
-    pieces = [bytes([byte]) for byte in IMPOSSIBLE[case]]
-    sent = [frame(TEXT if i == 0 else CONTINUATION, piece, fin=False) for i, piece in enumerate(pieces)]
-    peer.send(b"".join(sent))       # and no last fragment
+    *sent, _last = fragments(TEXT, [*cut(IMPOSSIBLE[case], 1), b"never sent"])
+    peer.send(b"".join(sent))
     peer.refused(1007)
 
 
@@ -218,9 +219,7 @@ def test_text_that_ends_within_a_character_is_refused(peer):
 
 def test_a_character_may_be_cut_over_fragments_and_packets(peer):
     payload = "κόσμε 🦀".encode()
-    whole = b"".join(frame(TEXT if i == 0 else CONTINUATION, bytes([byte]), fin=i == len(payload) - 1)
-                     for i, byte in enumerate(payload))
-    peer.drip(whole)
+    peer.drip(b"".join(fragments(TEXT, cut(payload, 1))))
     assert peer.read() == ("text", payload)
 
 
@@ -298,6 +297,7 @@ def test_whole_messages_are_answered_before_a_fault_in_the_same_packet(peer):
 
 
 def test_an_unfinished_message_dies_with_the_close(peer):
+    # A control frame may stand within a message (RFC 6455 section 5.4), so this close is no fault.
     peer.send(frame(TEXT, b"half", fin=False) + close_frame(1000))
     assert peer.closing() == 1000
     peer.is_over()
