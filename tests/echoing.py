@@ -1,6 +1,7 @@
 """A WebSocket echo server as a process: started, asked about its workers, ended."""
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -23,8 +24,15 @@ class EchoServer:
     """Where it listens, and what /proc says of its workers."""
 
     def __init__(self, address: str, process: Process | None) -> None:
-        self.address = address      # HOST:PORT
+        self._address = address
         self._process = process
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT. Whoever connects makes it log: reading that here keeps its pipe from filling."""
+        if self._process is not None:
+            self._process.read()
+        return self._address
 
     @property
     def process(self) -> Process:
@@ -65,6 +73,8 @@ def echo_servers(folder: Path) -> Iterator[Callable[..., EchoServer]]:
                 path.write_text(yaml.safe_dump(config))
                 command += ["--config", str(path)]
             process = stack.enter_context(running(command))
+            assert process.popen.stdout is not None
+            fcntl.fcntl(process.popen.stdout, fcntl.F_SETPIPE_SZ, 1 << 20)      # a log that is not read must not stop it
             match = process.wait_for_output(r"^ready: pid \d+, ([^:\n]+:\d+)")
             return EchoServer(match[1], process)
 

@@ -146,9 +146,9 @@ FLOODS = {
 }
 
 
-def narrow(peer: Peer) -> Peer:
+def narrow(peer: Peer, size: int = 4096) -> Peer:
     """Let little be under way to us, so that what we do not read stays with the server."""
-    peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
     return peer
 
 
@@ -193,7 +193,7 @@ def test_many_clients_that_never_read_leave_the_others_served(server):
 def test_a_slow_reader_gets_everything_in_order(server):
     growth = Growth(server.worker())
     messages = [struct.pack(">I", i) * 10_000 for i in range(500)]
-    with opened(server.address) as peer, narrow(peer).sock.dup() as sock:
+    with opened(server.address) as peer, narrow(peer, 256 * 1024).sock.dup() as sock:
         sock.settimeout(DEADLINE_S)
         sender = threading.Thread(target=sock.sendall, args=[b"".join(frame(BINARY, each) for each in messages)])
         sender.start()
