@@ -74,7 +74,7 @@ def echo_servers(folder: Path) -> Iterator[Callable[..., EchoServer]]:
                 command += ["--config", str(path)]
             process = stack.enter_context(running(command))
             assert process.popen.stdout is not None
-            fcntl.fcntl(process.popen.stdout, fcntl.F_SETPIPE_SZ, 1 << 20)      # a log that is not read must not stop it
+            fcntl.fcntl(process.popen.stdout, fcntl.F_SETPIPE_SZ, 1 << 20)    # a full pipe would stop it
             match = process.wait_for_output(r"^ready: pid \d+, ([^:\n]+:\d+)")
             return EchoServer(match[1], process)
 
