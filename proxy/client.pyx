@@ -12,7 +12,7 @@ from hotpath.core.net.linux cimport AF_INET, AF_INET6, inet_ntop, sockaddr_in, s
 from hotpath.core.net.stream cimport stream_close, stream_linger, stream_t
 from hotpath.proxy.exchange cimport peer_t
 from hotpath.proxy.plan cimport plan_trusts
-from hotpath.proxy.slab cimport slot_give, slot_take
+from hotpath.core.net.slab cimport slot_give, slot_take
 
 
 cdef client_t* client_new(relay_t* relay) noexcept nogil:

@@ -7,7 +7,7 @@ from hotpath.core.net.stream cimport stream_t
 from hotpath.core.wire.http1 cimport Body, Head, Span
 from hotpath.proxy.plan cimport limit_t, plan_t, route_t, server_t
 from hotpath.proxy.route cimport table_t
-from hotpath.proxy.slab cimport slot_t
+from hotpath.core.net.slab cimport slot_t
 
 cdef struct relay_t             # below
 cdef struct exchange_t          # below

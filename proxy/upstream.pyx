@@ -13,7 +13,7 @@ from hotpath.core.net.linux cimport (
 from hotpath.core.net.epoll cimport RANK_UPSTREAM, loop_arm, loop_defer
 from hotpath.core.net.stream cimport stream_close, stream_is_quiet, stream_open
 from hotpath.proxy.plan cimport upstream_t
-from hotpath.proxy.slab cimport slot_take
+from hotpath.core.net.slab cimport slot_take
 
 cdef enum:
     FOR_EVER_MS = 1 << 30

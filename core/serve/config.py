@@ -1,0 +1,125 @@
+"""What every server's configuration says, and its flags."""
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Annotated, ClassVar, Literal, NoReturn, TypeVar
+
+import msgspec
+
+from hotpath.core.config import OFF, ONE_OR_MANY, Address, ConfigError, Duration, Section, Size, load
+
+LogFormat = Literal["combined", "json"]
+
+
+class Timeouts(Section, frozen=True):
+    """How long each step may take; 0: for ever."""
+
+    head: Duration = 10.0           # from the first byte of a head, or from the accept, to its end
+    idle: Duration = 60.0           # between two requests of a connection
+    body: Duration = 30.0           # of waiting for a body; what arrives buys more time at `limits.body_rate`
+    send: Duration = 30.0           # in which the client takes nothing
+    drain: Duration = 30.0          # for the last requests of a worker that ends
+
+
+class Limits(Section, frozen=True):
+    """What one client may ask for."""
+
+    line: Annotated[Size, msgspec.Meta(ge=64, le=65536)] = 8 * 1024
+    head: Annotated[Size, msgspec.Meta(ge=256, le=60 * 1024)] = 32 * 1024
+    fields: Annotated[int, msgspec.Meta(ge=1, le=256)] = 100
+    body: Annotated[Size | None, OFF] = 1024 * 1024
+    body_rate: Size = 1024          # bytes per second
+    connections: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 10_000     # of one worker; 0: any
+    requests: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0             # of one connection; 0: any
+    unsent: Annotated[Size, msgspec.Meta(ge=4096, le=2**30)] = 256 * 1024      # above it, whoever produces waits
+
+
+class AccessLog(Section, frozen=True):
+    """One line per request."""
+
+    short: ClassVar = "path"
+
+    path: str = "-"                 # "-": standard output
+    format: LogFormat = "combined"
+    buffer: Size = 64 * 1024
+    flush: Duration = 1.0
+
+
+class ErrorLog(Section, frozen=True):
+    """What went wrong, one line per event."""
+
+    short: ClassVar = "path"
+
+    path: str = "-"                 # "-": standard error
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Log(Section, frozen=True):
+    """The two logs; `access` is None when off."""
+
+    access: Annotated[AccessLog | None, OFF] = msgspec.field(default_factory=AccessLog)
+    error: ErrorLog = msgspec.field(default_factory=ErrorLog)
+
+
+class ServeConfig(Section, frozen=True):
+    """What every server on the core understands; a service adds fields of its own in a subclass."""
+
+    listen: Annotated[tuple[Address, ...], msgspec.Meta(min_length=1), ONE_OR_MANY] = (Address("127.0.0.1", 8000),)
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] | Literal["auto"] = "auto"
+    timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
+    limits: Limits = msgspec.field(default_factory=Limits)
+    log: Log = msgspec.field(default_factory=Log)
+    pid_file: str | None = None
+    user: str | None = None
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers to start: `auto` is one per CPU that we may use."""
+        return min(256, len(os.sched_getaffinity(0))) if self.workers == "auto" else self.workers
+
+
+C = TypeVar("C", bound=ServeConfig)
+
+
+class Flags:
+    """What the command line says; it wins over the file."""
+
+    def __init__(self, config: str | None = None, listen: str | None = None, workers: str | int | None = None) -> None:
+        """`config` is the file's path; None: every default."""
+        self.config = config
+        self.listen = listen
+        self.workers = workers
+
+    def load(self, model: type[C]) -> C:
+        """The file and the flags. Raises ConfigError."""
+        config = load(self.config, model) if self.config is not None else model()
+        if self.listen is not None:
+            try:
+                address = Address.parse(self.listen)
+            except ValueError as error:
+                raise ConfigError("--listen", 0, "", str(error)) from None
+            config = msgspec.structs.replace(config, listen=(address,))
+        if self.workers is not None:
+            text = str(self.workers)
+            if text != "auto" and not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 256):
+                raise ConfigError("--workers", 0, "", f"{text!r} is not allowed; allowed: auto, or 1 to 256")
+            config = msgspec.structs.replace(config, workers="auto" if text == "auto" else int(text))
+        return config
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a flag in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit status 2."""
+        self.exit(2, f"{self.prog}: {message}; allowed: see --help\n")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that every `serve` command takes."""
+    parser.add_argument("-c", "--config", metavar="FILE", help="the configuration (YAML); without one, every default")
+    parser.add_argument("--listen", metavar="ADDR", help=f"instead of the file's listen: {Address.forms}")
+    parser.add_argument("--workers", metavar="N", help="instead of the file's workers: auto, or 1 to 256")
+    parser.add_argument("-t", "--check", action="store_true", help="check and exit: 0, or 2 with the reason")
