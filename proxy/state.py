@@ -12,7 +12,7 @@ from hotpath.core.data.shared import Block, Counters, Gauges, RateLimiter
 
 from .config import ProxyConfig
 from .metrics import GAUGES, counter_names
-from .site import Site
+from hotpath.core.site import Site
 
 # Of plan.health_t: three words per server.
 HEALTH_BYTES = 24

@@ -8,7 +8,7 @@ from hotpath.core.wire.http1 cimport METHOD_GET, METHOD_HEAD, Field, Head
 from hotpath.proxy.answer cimport put_local, put_query, write_start
 from hotpath.proxy.exchange cimport exchange_t
 from hotpath.proxy.forward cimport put, put_int, write_end, writer_t
-from hotpath.proxy.site import Wanted
+from hotpath.core.site import Wanted
 
 log = logging.getLogger(__name__)
 

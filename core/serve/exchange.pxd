@@ -3,11 +3,12 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from hotpath.core.net.epoll cimport Callback
 from hotpath.core.net.loop cimport Loop
+from hotpath.core.serve.access cimport access_t
 from hotpath.core.serve.connection cimport connection_t, server_t
 from hotpath.core.serve.request cimport Incoming, Request
 from hotpath.core.serve.response cimport FileResponse, Response
 from hotpath.core.serve.table cimport Route, Table
-from hotpath.core.wire.http1 cimport Body, Head
+from hotpath.core.wire.http1 cimport Body, Head, Span
 
 # What took a connection over after a 101. It runs within the exchange's task until that ends.
 cdef class Upgraded:
@@ -19,6 +20,7 @@ cdef class Server:
     cdef server_t c
     cdef readonly Loop loop
     cdef readonly Table table
+    cdef access_t access        # lines NULL: no access log
     cdef list idle              # Exchanges to be used again
     cdef object upgrade         # upgrade(exchange, request, route, params) after the gate, in the task; None: 501
     cdef object kept            # whatever c.counts and c.log point into
@@ -39,6 +41,8 @@ cdef class Exchange(Incoming):
     cdef int64_t max_body       # -1: any
     cdef int64_t content_length
     cdef int64_t body_sent
+    cdef Span referer
+    cdef Span user_agent
     cdef uint32_t given         # bytes sent since others had their turn
     cdef uint16_t status        # 0: nothing was answered
     cdef uint8_t method_id
@@ -62,6 +66,7 @@ cdef class Exchange(Incoming):
     cdef int leave(self, const uint8_t* data, size_t size) except -1
     cdef int await_room(self) except -1     # until the client has taken what is unsent
     cdef int end(self) except -1
+    cdef int note(self) except -1           # counts it, and writes its line
 
 # server_t.attend
 cdef int attend(Callback* callback) except -1

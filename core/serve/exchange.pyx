@@ -12,6 +12,7 @@ from libc.string cimport memcpy
 from hotpath.core.net.buffer cimport Buffer
 from hotpath.core.net.epoll cimport INBOX_BYTES, SCRATCH_BYTES, loop_call, loop_defer
 from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_flush, stream_put, stream_recv, stream_send
+from hotpath.core.serve.access cimport entry_t, log_entry
 from hotpath.core.serve.answer cimport put, put_int, put_start
 from hotpath.core.serve.connection cimport (
     LAST_NOT, LAST_OURS, LAST_THEIRS, N_REJECTIONS, REJECTED_LOST, REJECTED_MALFORMED, REJECTED_METHOD, REJECTED_NO_ROUTE,
@@ -23,8 +24,8 @@ from hotpath.core.serve.payload cimport take_payload
 from hotpath.core.serve.sending cimport send_content, send_file, send_pieces
 from hotpath.core.tasks.task cimport DONE, park, resume, start_now
 from hotpath.core.wire.http1 cimport (
-    BODY_DONE, BODY_LENGTH, BROKEN, METHOD_CONNECT, METHOD_HEAD, METHOD_OPTIONS, METHOD_OTHER, NEED_MORE, STRICT, TARGET_ASTERISK,
-    Head, body_start, parse_request)
+    BODY_DONE, BODY_LENGTH, BROKEN, METHOD_CONNECT, METHOD_HEAD, METHOD_OPTIONS, METHOD_OTHER, NAME_REFERER, NAME_USER_AGENT,
+    NEED_MORE, STRICT, TARGET_ASTERISK, Head, Span, body_start, parse_request)
 
 import logging
 import secrets
@@ -122,6 +123,15 @@ cdef class Server:
         return True
 
 
+cdef Span value_of(const Head* head, int name) noexcept nogil:
+    cdef Span span
+    span.at = span.size = 0
+    if head.first[name]:
+        span.at = head.fields[head.first[name] - 1].value_at
+        span.size = head.fields[head.first[name] - 1].value_size
+    return span
+
+
 cdef class Exchange(Incoming):
     """The task of one request."""
 
@@ -149,6 +159,8 @@ cdef class Exchange(Incoming):
         self.began_us = server.c.loop.now_us
         self.body_waited_ms = self.body_received = self.body_sent = 0
         self.given = self.status = 0
+        self.referer = value_of(head, NAME_REFERER)
+        self.user_agent = value_of(head, NAME_USER_AGENT)
         self.find(data, head)
         connection.n_requests += 1
         if not head.keep_alive:
@@ -172,6 +184,7 @@ cdef class Exchange(Incoming):
         self.route = self.server.table.find(head.method_id, method, path, head.path_is_plain, self.is_upgrade, values, allowed)
         if values:
             self.values = values
+        self.request.route = self.route.pattern if self.route is not None else ""
         if self.route is None:
             self.allowed = allowed
             self.max_body = self.server.c.limits.max_body
@@ -180,8 +193,11 @@ cdef class Exchange(Incoming):
         return 0
 
     cdef object work(self):
+        cdef Response response
         try:
-            self.send(self.respond())
+            response = self.respond()
+            if response is not None:            # else it was a websocket, and is over
+                self.send(response)
         except Cancelled:
             if self.connection.stream.source.fd >= 0:
                 connection_lost(self.connection)    # somebody else cancelled it: nothing true can be said any more
@@ -355,6 +371,9 @@ cdef class Exchange(Incoming):
         return 0
 
     cdef int discard(self) except -1:
+        if self.expects_continue or (self.body.framing == BODY_LENGTH and self.body.left > DISCARD_BYTES):
+            self.connection.last = LAST_OURS
+            return 0
         self.max_body = self.body_received + DISCARD_BYTES
         try:
             while self.next_piece() is not None:
@@ -372,7 +391,10 @@ cdef class Exchange(Incoming):
         cdef int64_t length = -1
         if connection.stream.source.fd < 0:
             raise Cancelled
-        self.settle()
+        if response.content is not None:
+            self.settle()
+        elif self.expects_continue:         # its producer may read the request, and behind our head it is too late to ask
+            self.go_on()
         if connection.last == LAST_NOT and (response.closes or connection.server.draining):
             connection.last = LAST_OURS
         if response.content is not None:
@@ -449,20 +471,36 @@ cdef class Exchange(Incoming):
             connection.waits = WAITS_NOT
         return 0
 
+    cdef int note(self) except -1:
+        cdef server_t* server = self.connection.server
+        cdef entry_t entry
+        cdef int64_t took_us = server.loop.now_us - self.began_us
+        server.counts.active[0] -= 1
+        count_answer(&server.counts, self.route.index if self.route is not None else len(self.server.table.routes), self.status,
+                     took_us)
+        if self.status == 0:
+            server.counts.rejected[<int>REJECTED_LOST] += 1
+        if self.server.access.lines != NULL:
+            entry.head = <const uint8_t*>PyBytes_AS_STRING(self.request.head)
+            entry.method, entry.target = self.request.method_span, self.request.target_span
+            entry.referer, entry.user_agent = self.referer, self.user_agent
+            entry.address = self.request.address
+            entry.minor, entry.status, entry.body_sent, entry.took_us = self.minor, self.status, self.body_sent, took_us
+            log_entry(&self.server.access, &entry)
+        return 0
+
     cdef int end(self) except -1:
         """Everything that counts or holds it lets go of it: once, on every way out."""
         cdef connection_t* connection = self.connection
         cdef server_t* server = connection.server
-        server.counts.active[0] -= 1
-        count_answer(&server.counts, self.route.index if self.route is not None else len(self.server.table.routes), self.status,
-                     server.loop.now_us - self.began_us)
-        if self.status == 0:
-            server.counts.rejected[<int>REJECTED_LOST] += 1
+        self.note()
         self.connection = NULL
         self.request.incoming = None
         self.request = None
         connection.exchange = NULL
-        connection.upgraded = NULL
+        if connection.upgraded != NULL:
+            connection.upgraded = NULL
+            connection.last = LAST_OURS
         Py_DECREF(self)
         if connection.stream.source.fd < 0:
             connection_free(connection)

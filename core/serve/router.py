@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
+from .files import Files
+from .gate import Authorize, gate
 from .request import Request
 from .response import Response
 from .table import PARAMETER, Route, Table, segments_of
@@ -42,6 +44,27 @@ class Router:
             return handler
 
         return add
+
+    def websocket(
+        self, path: str, *, origins: Collection[str] = (), authorize: Authorize | None = None
+    ) -> Callable[[Handler], Handler]:
+        """Let the function below serve websockets at `path`, called with the request, the socket and the path's parameters.
+
+        A page's Origin must be one of `origins` or this site; `authorize(request)` answers False or an error Response for
+        who may not connect. Both are asked before the 101.
+        """
+
+        def add(handler: Handler) -> Handler:
+            self.add("", path, handler, gate=gate(origins, authorize), more=2)
+            return handler
+
+        return add
+
+    def files(
+        self, path: str, folder: str, *, index: str = "index.html", fallback: str | None = None, hidden: bool = False
+    ) -> None:
+        """Answer GET at `path`, which ends in `{rest:path}`, with the files below `folder`; see `Files`."""
+        self.add("GET", path, Files(folder, index=index, fallback=fallback, hidden=hidden))
 
     def add(
         self, method: str, path: str, handler: Callable[..., object], *,

@@ -9,12 +9,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from hotpath.core.config import Address, ConfigError, blame
 from hotpath.core.crew import Plan
 from hotpath.core.data.shared import Counters, Gauges
 from hotpath.core.errors import HotpathError, ListenError
 from hotpath.core.listen import Listeners
 from hotpath.core.master import run as run_master
+from hotpath.core.net.lines import LineFile
 from hotpath.core.telemetry import CONTENT_TYPE, Ledger, LogFile, start_logging
 from hotpath.core.worker import Identity, WorkerContext
 
@@ -63,6 +66,14 @@ class ServerGeneration:
         except ListenError as error:
             raise service.blame_listen(config, error) from None
         self._sockets = [one for group in bound for one in group]
+        self.access_log: LineFile | None = None
+        access = config.log.access
+        if access is not None:
+            try:
+                self.access_log = LineFile(access.path, buffer=access.buffer, flush_s=access.flush)
+            except OSError as error:
+                raise service.blame(
+                    ("log", "access", "path"), f"{access.path!r} cannot be opened: {error.strerror}") from None
         self.counters = self._shared.counters
 
     def _with_built_ins(self, app: Router) -> Router:
@@ -86,8 +97,8 @@ class ServerGeneration:
 
     def run_worker(self, context: WorkerContext) -> None:
         """In the child."""
-        self._worker = Worker(self._config, self._table, self._shared, context.index, self._sockets, None,
-                              self._app.starters, self._service.log_reopeners())
+        self._worker = Worker(self._config, self._table, self._shared, context.index, self._sockets,
+                              self.access_log, self._app.starters, self._service.log_reopeners())
         self._worker.run(context)
 
     def healthz(self, request: Request) -> Response:
@@ -111,6 +122,8 @@ class ServerGeneration:
         """Nobody writes these counters any more."""
         self._service.ledger.retire(self.counters)
         self._shared.close()
+        if self.access_log is not None:
+            self.access_log.close()
 
 
 class ServerService:
@@ -190,7 +203,9 @@ class ServerService:
 
     def reopen_logs(self) -> None:
         """USR1 in the master: a worker forked from now on must not go on in the old files."""
-        for reopen in self.log_reopeners():
+        generation = self._generation
+        access_log = [] if generation is None or generation.access_log is None else [generation.access_log.reopen]
+        for reopen in (*self.log_reopeners(), *access_log):
             try:
                 reopen()
             except OSError as error:
@@ -250,8 +265,6 @@ def serve(app: App, given: argparse.Namespace, *, model: type[ServeConfig] = Ser
 
 
 def _replaced(config: ServeConfig, **changes: object) -> ServeConfig:
-    import msgspec
-
     return msgspec.structs.replace(config, **changes)
 
 

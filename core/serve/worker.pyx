@@ -8,6 +8,7 @@ from libc.stdlib cimport calloc, free
 
 from hotpath.core.data.shared cimport Counters, Gauges
 from hotpath.core.net.accept cimport listener_drain, listener_open, listener_t
+from hotpath.core.net.lines cimport LineFile
 from hotpath.core.net.loop cimport Loop
 from hotpath.core.serve.connection cimport limits_t, server_accept, server_drain, server_start
 from hotpath.core.serve.exchange cimport Server, attend
@@ -51,14 +52,14 @@ cdef class Worker:
     cdef listener_t* listeners
     cdef int n_listeners
     cdef Loop loop
-    cdef object access_log
+    cdef LineFile access_log
     cdef object starters
     cdef object reopeners
 
     def __dealloc__(self):
         free(self.listeners)
 
-    def __init__(self, config, Table table, shared, int index, sockets, access_log, starters=(), reopeners=()):
+    def __init__(self, config, Table table, shared, int index, sockets, LineFile access_log or None, starters=(), reopeners=()):
         cdef Counters counters = shared.counters
         cdef Gauges gauges = shared.gauges
         cdef Server server = Server.__new__(Server)
@@ -72,6 +73,11 @@ cdef class Worker:
         server.c.attend = attend
         set_limits(&server.c.limits, config)
         bind_counts(&server.c.counts, counters, gauges, index, len(table.routes))
+        if access_log is not None:
+            access_log.attach(&self.loop.c, server.c.counts.log_dropped)
+            server.access.lines = &access_log.c
+            server.access.json = config.log.access.format == "json"
+            server.access.second = -1
         server_start(&server.c)
         self.listeners = <listener_t*>calloc(max(1, len(sockets)), sizeof(listener_t))
         if self.listeners == NULL:
@@ -130,7 +136,7 @@ cdef class Worker:
 
     def reopen(self) -> None:
         """USR1."""
-        for reopener in self.reopeners:
+        for reopener in (*self.reopeners, *(() if self.access_log is None else (self.access_log.reopen,))):
             try:
                 reopener()
             except OSError as error:

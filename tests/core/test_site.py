@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotpath.proxy.site import Found, Site, Wanted, content_type
+from hotpath.core.site import Found, Site, Wanted, content_type
 
 SECRET = b"root:x:0:0"
 TEXT = b"0123456789"
