@@ -415,6 +415,8 @@ cdef class Exchange(Incoming):
             out = put(out, b"\r\n", 2)
         if connection.last:
             out = put(out, b"Connection: close\r\n", 19)
+        elif response.status == 426:        # RFC 9110 section 7.8: Upgrade is a hop's
+            out = put(out, b"Connection: Upgrade\r\n", 21)
         elif self.minor == 0:
             out = put(out, b"Connection: keep-alive\r\n", 24)
         out = put(out, b"\r\n", 2)

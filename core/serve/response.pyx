@@ -16,7 +16,7 @@ cdef enum:
 NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # They frame the message and end the connection: ours to say.
-OURS = frozenset(("connection", "content-length", "date", "keep-alive", "proxy-connection", "trailer", "transfer-encoding", "upgrade"))
+OURS = frozenset(("connection", "content-length", "date", "keep-alive", "proxy-connection", "trailer", "transfer-encoding"))
 
 
 def field_line(name: str, value: str) -> bytes:
