@@ -10,13 +10,14 @@ from hotpath.core.net.buffer cimport Buffer
 from hotpath.core.net.epoll cimport INBOX_BYTES, SCRATCH_BYTES
 from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_recv, stream_send
 from hotpath.core.wire.http1 cimport BODY_CHUNKED, BODY_DONE, STRICT, Head, parse_request
+from hotpath.core.wire.payload cimport take_payload
 from hotpath.proxy.balance cimport server_failed, server_lease, server_release
 from hotpath.proxy.client cimport client_store
 from hotpath.proxy.ending cimport client_lost, count_rejected
 from hotpath.proxy.exchange cimport (
     FRAMING_BYTES, LAST_OURS, MAX_READS, REJECTED_MALFORMED, REJECTED_NO_SERVER, REJECTED_TOO_LARGE, STATE_CONNECT,
     STATE_SEND, STATE_WAIT, arm, arm_peer, client_t, exchange_t, look_again, move, peer_t, relay_t)
-from hotpath.proxy.forward cimport put, put_chunk_line, take_payload, write_into, write_request, writer_t
+from hotpath.proxy.forward cimport put, put_chunk_line, write_into, write_request, writer_t
 from hotpath.proxy.plan cimport server_t, upstream_t
 from hotpath.proxy.reply cimport answer, answer_with
 from hotpath.proxy.route cimport ABOVE_ROOT, normalise

@@ -30,8 +30,5 @@ cdef void write_end(exchange_t* exchange, writer_t* writer) noexcept nogil
 cdef enum:
     CHUNK_LINE_BYTES = 18       # the longest size line of ours: 16 digits, CRLF
 
-# Decodes what it can of `data` and moves the payload together. Bytes consumed (0: nothing whole yet), or -1: broken.
-# payload[0] is where it lies inside `data`, n_payload[0] its size.
-cdef Py_ssize_t take_payload(Body* body, uint8_t* data, size_t size, uint8_t** payload, size_t* n_payload) noexcept nogil
 # Writes the size line of a chunk of `n` bytes right before `payload`; its size.
 cdef size_t put_chunk_line(uint8_t* payload, size_t n) noexcept nogil

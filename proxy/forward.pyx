@@ -4,14 +4,14 @@ Fields that pass are copied in runs, in order and spelling; the lines in between
 (RFC 9110 section 7.6). Nothing here allocates or fails but for room.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memmove, strlen
+from libc.string cimport memcmp, memcpy, strlen
 
 from hotpath.core.net.linux cimport gmtime_r, strftime, time_t, tm
 from hotpath.core.wire.http1 cimport (
-    BODY_CHUNKED, BODY_DONE, BODY_LENGTH, BROKEN, CONNECTION_NOMINATES, FIELD_UNDERSCORE, NAME_CONNECTION,
+    BODY_CHUNKED, BODY_LENGTH, CONNECTION_NOMINATES, FIELD_UNDERSCORE, NAME_CONNECTION,
     NAME_CONTENT_LENGTH, NAME_DATE, NAME_EXPECT, NAME_FORWARDED, NAME_HOST, NAME_KEEP_ALIVE, NAME_PROXY_CONNECTION,
     NAME_AUTHORIZATION, NAME_COOKIE, NAME_TE, NAME_TRAILER, NAME_TRANSFER_ENCODING, NAME_UPGRADE, NAME_X_FORWARDED_FOR,
-    NAME_X_FORWARDED_HOST, NAME_X_FORWARDED_PROTO, NEED_MORE, Field, Piece, body_next)
+    NAME_X_FORWARDED_HOST, NAME_X_FORWARDED_PROTO, Field)
 from hotpath.proxy.exchange cimport STATE_TUNNEL, client_t, relay_t
 from hotpath.proxy.plan cimport (
     FORWARDED_OFF, FORWARDED_RFC7239, FORWARDED_X, HOST_FIXED, HOST_PRESERVE, edits_t, limit_t, plan_t, upstream_t)
@@ -328,31 +328,6 @@ cdef void write_end(exchange_t* exchange, writer_t* writer) noexcept nogil:
         put(writer, b"Connection: keep-alive\r\n\r\n", 26)
     else:
         put(writer, b"\r\n", 2)
-
-
-cdef Py_ssize_t take_payload(Body* body, uint8_t* data, size_t size, uint8_t** payload, size_t* n_payload) noexcept nogil:
-    cdef size_t at = 0, n = 0
-    cdef uint8_t* to = NULL
-    cdef uint8_t* source
-    cdef Py_ssize_t used
-    cdef Piece piece
-    while at < size and body.phase != BODY_DONE:
-        used = body_next(body, data + at, size - at, &piece)
-        if used == NEED_MORE:
-            break
-        if used == BROKEN:
-            return -1
-        if piece.data.size:
-            source = data + at + piece.data.at
-            if to == NULL:
-                to = source
-            elif to + n != source:          # close the gap that a size line left
-                memmove(to + n, source, piece.data.size)
-            n += piece.data.size
-        at += used
-    payload[0] = to if to != NULL else data
-    n_payload[0] = n
-    return at
 
 
 cdef size_t put_chunk_line(uint8_t* payload, size_t n) noexcept nogil:

@@ -1,7 +1,8 @@
 """The access log at C level."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from hotpath.core.net.epoll cimport Deadline, loop_t
+from hotpath.core.net.epoll cimport loop_t
+from hotpath.core.net.lines cimport LineFile, lines_t
 from hotpath.proxy.exchange cimport exchange_t
 from hotpath.proxy.plan cimport text_t
 
@@ -32,19 +33,11 @@ cdef struct segment_t:
     text_t literal
 
 cdef struct log_t:
-    int fd
+    lines_t* lines              # borrowed from the AccessLog's file
     bint json                   # strings in quotes, null for what is absent
     segment_t* segments         # owned by the AccessLog
     uint32_t n_segments
-    uint8_t* lines              # owned: whole lines, not yet written
-    size_t n                    # bytes in it
-    bint torn                   # what is written so far ends within a line
-    size_t capacity
-    size_t wanted               # it is written when it holds so many
-    int64_t flush_ms
     loop_t* loop                # borrowed
-    Deadline deadline
-    uint64_t* dropped           # borrowed counter
     int64_t second              # the one that the two texts below say
     uint8_t apache_time[32]
     uint8_t iso_second[24]      # 2026-11-24T02:27:45
@@ -55,7 +48,7 @@ cdef void log_exchange(log_t* log, exchange_t* exchange, const uint8_t* data) no
 
 cdef class AccessLog:
     cdef log_t c
-    cdef object settings
+    cdef LineFile file
     cdef list kept
 
     cdef int attach(self, loop_t* loop, uint64_t* dropped) except -1     # a worker's, from now on

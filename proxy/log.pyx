@@ -1,27 +1,18 @@
-"""The access log: one line per request, gathered and written whole.
-
-Lines are made in a buffer of the worker's own and leave in one write when it is full or old enough. A disk that is full or a
-pipe that nobody reads costs lines, which are counted, never a request. Bytes that a client chose are escaped: no line can be forged.
-"""
-import os
+"""The access log: one line per request, as its format says. Bytes that a client chose are escaped: no line can be forged."""
 import re
-import stat
-from contextlib import suppress
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
-from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memmove, memcpy
+from libc.string cimport memcpy
 
-from hotpath.core.net.epoll cimport loop_arm
-from hotpath.core.net.linux cimport close, gmtime_r, localtime_r, strftime, time_t, tm, write
+from hotpath.core.net.lines cimport lines_add, lines_room
+from hotpath.core.net.linux cimport gmtime_r, localtime_r, strftime, time_t, tm
 from hotpath.core.wire.http1 cimport Span
 from hotpath.proxy.exchange cimport exchange_t
 from hotpath.proxy.forward cimport put, put_int, write_into, writer_t
 
 cdef enum:
     MAX_TEXT_BYTES = 4096       # of one field: a longer target or referer is cut
-    MAX_LINE_BYTES = 131072     # the fields a client chooses, each byte escaped
 
 FIELDS = {
     "time": LOG_TIME, "client": LOG_CLIENT, "method": LOG_METHOD, "target": LOG_TARGET, "protocol": LOG_PROTOCOL,
@@ -166,79 +157,26 @@ cdef void put_field(log_t* log, writer_t* writer, int field, exchange_t* exchang
 
 cdef void log_exchange(log_t* log, exchange_t* exchange, const uint8_t* data) noexcept nogil:
     cdef writer_t writer
+    cdef size_t room
+    cdef uint8_t* out = lines_room(log.lines, &room)
     cdef uint32_t i
     tell_time(log)
-    write_into(&writer, log.lines + log.n, log.capacity - log.n)
-    if log.n == 0 and log.torn:             # the rest of that line was dropped
-        put(&writer, b"\n", 1)
+    write_into(&writer, out, room)
     for i in range(log.n_segments):
         if log.segments[i].field == LOG_LITERAL:
             put(&writer, log.segments[i].literal.data, log.segments[i].literal.size)
         else:
             put_field(log, &writer, log.segments[i].field, exchange, data)
-    if writer.full:                         # only while the file takes nothing: `wanted` leaves room for a line
-        log.dropped[0] += 1
-        return
-    if log.n == 0:
-        loop_arm(log.loop, &log.deadline, log.loop.now_ms + log.flush_ms)
-    log.n += writer.n
-    if log.n >= log.wanted:
-        flush(log)
-
-cdef void flush(log_t* log) noexcept nogil:
-    cdef Py_ssize_t n
-    while log.n:
-        n = write(log.fd, log.lines, log.n)
-        if n < 0 and errno == EINTR:
-            continue
-        if n < 0 and errno == EAGAIN:       # a pipe that is full: tried again with the next line or tick
-            return
-        if n <= 0:
-            drop(log)
-            return
-        log.torn = log.lines[n - 1] != c"\n"
-        memmove(log.lines, log.lines + n, log.n - n)
-        log.n -= n
-
-cdef void drop(log_t* log) noexcept nogil:
-    """Counts and forgets the buffered lines."""
-    cdef size_t at
-    for at in range(1, log.n):              # what begins with an end of line ends a torn one: no line of its own
-        log.dropped[0] += log.lines[at] == c"\n"
-    log.n = 0
-
-cdef void on_due(Deadline* deadline) noexcept nogil:
-    cdef log_t* log = <log_t*>(<char*>deadline - (<size_t>&(<log_t*><size_t>4096).deadline - 4096))
-    flush(log)
-    if log.n:
-        loop_arm(log.loop, &log.deadline, log.loop.now_ms + log.flush_ms)
-
-
-def open_log(str path) -> int:
-    """A descriptor to append to; one of standard output where a full pipe does not block us, if we may. Raises OSError."""
-    if path != "-":
-        # O_NONBLOCK is for pipes; a file does not know it.
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
-    if stat.S_ISFIFO(os.fstat(1).st_mode):
-        with suppress(PermissionError):     # another user's pipe: written to as it is
-            return os.open("/proc/self/fd/1", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    return os.dup(1)
+    lines_add(log.lines, NULL if writer.full else out + writer.n)
 
 
 cdef class AccessLog:
     """The log that `settings` (proxy.config.AccessLog) asks for, opened. The master makes it; each worker attaches its copy."""
 
-    def __cinit__(self):
-        self.c.fd = -1
-
-    def __dealloc__(self):
-        if self.c.fd >= 0:
-            close(self.c.fd)
-
     def __init__(self, settings):
-        self.settings = settings
         self.kept = []
-        self.c.fd = open_log(settings.path)
+        self.file = LineFile(settings.path, buffer=settings.buffer, flush_s=settings.flush)
+        self.c.lines = &self.file.c
         self.c.json = settings.format == "json"
         made = segments_of(settings.format)
         block = bytearray(sizeof(segment_t) * len(made))
@@ -250,34 +188,21 @@ cdef class AccessLog:
             self.c.segments[<size_t>i].field = field
             self.c.segments[<size_t>i].literal.data = <const uint8_t*>(<const char*>literal)
             self.c.segments[<size_t>i].literal.size = len(literal)
-        self.c.wanted = max(1, settings.buffer)
-        self.c.capacity = self.c.wanted + MAX_LINE_BYTES
-        self.c.flush_ms = max(1, round(settings.flush * 1000))
 
     cdef int attach(self, loop_t* loop, uint64_t* dropped) except -1:
-        lines = bytearray(self.c.capacity)
-        self.kept.append(lines)
-        self.c.lines = <uint8_t*>PyByteArray_AS_STRING(lines)
+        self.file.attach(loop, dropped)
         self.c.loop = loop
-        self.c.dropped = dropped
         self.c.second = -1
-        self.c.deadline.on_due = on_due
         return 0
 
     def reopen(self) -> None:
         """Go on in a new file of the same name, after somebody moved the old one away. Raises OSError; the old one stays."""
-        flush(&self.c)
-        new = open_log(self.settings.path)
-        os.dup2(new, self.c.fd, inheritable=False)
-        os.close(new)
+        self.file.reopen()
 
     def flush(self) -> None:
         """Write what is buffered."""
-        if self.c.lines != NULL:
-            flush(&self.c)
+        self.file.flush()
 
     def close(self) -> None:
         """Close our descriptor; the workers have theirs."""
-        if self.c.fd >= 0:
-            os.close(self.c.fd)
-            self.c.fd = -1
+        self.file.close()

@@ -4,11 +4,12 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint8_t
 from hotpath.core.net.epoll cimport SCRATCH_BYTES
 from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_send, stream_sendfile
 from hotpath.core.wire.http1 cimport BODY_DONE, METHOD_HEAD, Head
+from hotpath.core.wire.payload cimport take_payload
 from hotpath.proxy.answer cimport write_problem, write_redirect, write_respond_head
 from hotpath.proxy.client cimport exchange_new
 from hotpath.proxy.ending cimport client_lost, count_rejected, finish
 from hotpath.proxy.exchange cimport LAST_NOT, LAST_OURS, STATE_ANSWER, arm, client_t, exchange_t, look_again, move
-from hotpath.proxy.forward cimport put, take_payload, write_into, writer_t
+from hotpath.proxy.forward cimport put, write_into, writer_t
 from hotpath.proxy.route cimport match_t
 from hotpath.proxy.static cimport site_answer
 from hotpath.proxy.upstream cimport peer_close

@@ -9,13 +9,14 @@ from hotpath.core.net.stream cimport (
     STREAM_FAILED, STREAM_NOTHING, stream_error, stream_flush, stream_note, stream_recv, stream_send)
 from hotpath.core.wire.http1 cimport (
     BODY_CHUNKED, BODY_DONE, BODY_UNTIL_CLOSE, BROKEN, NEED_MORE, STRICT, Head, body_start, parse_response)
+from hotpath.core.wire.payload cimport take_payload
 from hotpath.proxy.attempt cimport bad_gateway, forward_again, frame_chunk, peer_failed, pump_request, reparse, send_request
 from hotpath.proxy.balance cimport server_answered, server_failed
 from hotpath.proxy.ending cimport client_lost, finish
 from hotpath.proxy.exchange cimport (
     FRAMING_BYTES, LAST_OURS, MAX_READS, STATE_BODY, STATE_CONNECT, STATE_SEND, STATE_TUNNEL, arm, arm_peer, client_t,
     exchange_t, look_again, move, peer_t, relay_t, stream_of)
-from hotpath.proxy.forward cimport take_payload, write_into, write_response, writer_t
+from hotpath.proxy.forward cimport write_into, write_response, writer_t
 from hotpath.proxy.plan cimport upstream_t
 from hotpath.proxy.reply cimport answer
 from hotpath.proxy.tunnel cimport end_tunnel, pump_tunnel, start_tunnel

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from hotpath.core.config import Address
 from hotpath.core.data.shared import Block, Counters, Gauges, RateLimiter
+from hotpath.core.site import Site
 
 from .config import ProxyConfig
 from .metrics import GAUGES, counter_names
-from hotpath.core.site import Site
 
 # Of plan.health_t: three words per server.
 HEALTH_BYTES = 24

@@ -20,7 +20,7 @@ from hotpath.core.serve.connection cimport (
     connection_end, connection_flush, connection_free, connection_gather, connection_keep, connection_lost, connection_refuse,
     connection_rest, server_start)
 from hotpath.core.serve.metrics cimport count_answer
-from hotpath.core.serve.payload cimport take_payload
+from hotpath.core.wire.payload cimport take_payload
 from hotpath.core.serve.sending cimport send_content, send_file, send_pieces
 from hotpath.core.tasks.task cimport DONE, park, resume, start_now
 from hotpath.core.wire.http1 cimport (

@@ -16,7 +16,9 @@ class Files:
     What begins with a dot is not there, unless `hidden`; `/.well-known/` (RFC 8615) is.
     """
 
-    def __init__(self, folder: str, *, index: str = "index.html", fallback: str | None = None, hidden: bool = False) -> None:
+    def __init__(
+        self, folder: str, *, index: str = "index.html", fallback: str | None = None, hidden: bool = False
+    ) -> None:
         """`index` answers for a folder, `fallback` for what is not there."""
         self._site = Site(folder, index=index, fallback=fallback)
         self._hidden = hidden

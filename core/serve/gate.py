@@ -13,9 +13,9 @@ Authorize = Callable[[Request], object]
 def gate(origins: Collection[str], authorize: Authorize | None) -> Callable[[Request], Response | None]:
     """What answers an upgrade that may not be: a Response, or None for one that may.
 
-    A browser sends the Origin of the page: it must be one of `origins`, or the site itself; "*" in `origins` lets any in.
-    Whoever sends none is no browser. `authorize(request)` answers False or a Response for who may not; anything true is
-    kept as `request.state`.
+    A browser sends the Origin of the page: it must be one of `origins`, or the site itself; "*" in `origins` lets any
+    in. Whoever sends none is no browser. `authorize(request)` answers False or a Response for who may not; anything
+    true is kept as `request.state`.
     """
     allowed = frozenset(origin.rstrip("/").lower() for origin in origins)
 

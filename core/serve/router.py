@@ -21,8 +21,8 @@ _METHOD = re.compile(r"[A-Z][A-Z-]*")
 class Router:
     """Collects routes; `run` serves them.
 
-    A fixed segment of a path goes before `{name:int}`, that before `{name}`, that before `{name:path}`, whatever the order
-    they were added in.
+    A fixed segment of a path goes before `{name:int}`, that before `{name}`, that before `{name:path}`, in whatever
+    order they were added.
     """
 
     def __init__(self) -> None:
@@ -33,8 +33,8 @@ class Router:
     def route(self, method: str, path: str, *, max_body: int | None = -2) -> Callable[[Handler], Handler]:
         """Let the function below answer `method` at `path`, called with the request and the path's parameters.
 
-        HEAD follows GET, OPTIONS is answered by the server. `max_body`: bytes, instead of the configuration's limit; None:
-        any. Raises ValueError for a path that is none, TypeError when the function does not take its parameters.
+        HEAD follows GET, OPTIONS is answered by the server. `max_body`: bytes, instead of the configuration's limit;
+        None: any. Raises ValueError for a path that is none, TypeError when the function does not take its parameters.
         """
         if _METHOD.fullmatch(method) is None:
             raise ValueError(f"{method!r} is not a method")
@@ -48,10 +48,10 @@ class Router:
     def websocket(
         self, path: str, *, origins: Collection[str] = (), authorize: Authorize | None = None
     ) -> Callable[[Handler], Handler]:
-        """Let the function below serve websockets at `path`, called with the request, the socket and the path's parameters.
+        """Let the function below serve websockets at `path`: called with request, socket and the path's parameters.
 
-        A page's Origin must be one of `origins` or this site; `authorize(request)` answers False or an error Response for
-        who may not connect. Both are asked before the 101.
+        A page's Origin must be one of `origins` or this site; `authorize(request)` answers False or an error Response
+        for who may not connect. Both are asked before the 101.
         """
 
         def add(handler: Handler) -> Handler:

@@ -129,7 +129,9 @@ class ServerGeneration:
 class ServerService:
     """A server under a master: reads its file anew at every load."""
 
-    def __init__(self, app: App, flags: Flags, model: type[ServeConfig] = ServeConfig, config: ServeConfig | None = None) -> None:
+    def __init__(
+        self, app: App, flags: Flags, model: type[ServeConfig] = ServeConfig, config: ServeConfig | None = None
+    ) -> None:
         """`app`: a Router, or what makes one of a configuration. `config`: this one, whatever the file says."""
         self._app = app
         self._flags = flags
@@ -160,7 +162,8 @@ class ServerService:
         """All that can be known without binding. Raises ConfigError."""
         config = self.config()
         self.app(config)
-        for name, path in (("error", config.log.error.path), ("access", config.log.access.path if config.log.access else "-")):
+        access = config.log.access.path if config.log.access is not None else "-"
+        for name, path in (("error", config.log.error.path), ("access", access)):
             if path != "-" and not _is_writable(Path(path)):
                 raise self.blame(("log", name, "path"), f"{path!r} cannot be written")
         self.check_user(config)
@@ -236,7 +239,7 @@ def run(
 def serve_command(
     app: App, argv: Sequence[str] | None = None, *, prog: str, description: str, model: type[ServeConfig] = ServeConfig
 ) -> int:
-    """The command `PROG serve --config FILE --listen A --workers N --check`; answers its exit status: 0, 2 for a mistake."""
+    """The command `PROG serve --config FILE --listen A --workers N --check`; its exit status: 0, or 2 for a mistake."""
     parser = Parser(
         prog=prog, description=description, allow_abbrev=False,
         epilog="Signals to the started process: HUP reload, TERM or QUIT drain and stop, USR1 reopen logs, "

@@ -3,6 +3,9 @@ from collections.abc import Callable, Iterable
 
 from typing_extensions import disjoint_base
 
+from hotpath.core.serve.request import Request
+from hotpath.core.serve.response import Response
+
 PARAMETER: re.Pattern[str]
 SEGMENT: re.Pattern[str]
 
@@ -20,12 +23,12 @@ class Route:
     @property
     def max_body(self) -> int: ...
     @property
-    def gate(self) -> Callable[..., object] | None: ...
+    def gate(self) -> Callable[[Request], Response | None] | None: ...
     @property
     def index(self) -> int: ...
     def __init__(
         self, method: str, pattern: str, handler: Callable[..., object], *, max_body: int = -2,
-        gate: Callable[..., object] | None = None, index: int = 0
+        gate: Callable[[Request], Response | None] | None = None, index: int = 0
     ) -> None: ...
 
 @disjoint_base

@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotpath.core.config import loads
+from hotpath.core.net.lines import open_lines
 from hotpath.proxy.config import AccessLog as Settings
 from hotpath.proxy.config import ProxyConfig
-from hotpath.proxy.log import COMBINED, FIELDS, AccessLog, open_log, segments_of
+from hotpath.proxy.log import COMBINED, FIELDS, AccessLog, segments_of
 from hotpath.proxy.probe import Probe
 from hotpath.proxy.state import State
 from hotpath.proxy.syntax import LOG_FIELDS
@@ -227,7 +228,7 @@ def test_a_closed_log_gives_its_descriptor_back(path: str) -> None:
 
 def test_a_log_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file") as failure:
-        open_log(str(tmp_path / "none" / "access.log"))
+        open_lines(str(tmp_path / "none" / "access.log"))
     assert failure.value.errno == errno.ENOENT
 
 

@@ -151,7 +151,7 @@ def test_a_head_that_breaks_the_protocol_is_told_why_and_ends_the_connection(ser
     ("GET", "/hello", [("Expect", "miracles")], 417),
     ("GET", "/live", [], 426),
 ])
-def test_what_no_handler_serves_is_a_problem(served: Served, method: str, path: str, fields: list[tuple[str, str]], status: int):
+def test_what_no_handler_serves_is_a_problem(served, method, path, fields, status):
     with Client(served.address) as client:
         answer = client.ask(method, path, fields)
         assert answer.status == status
@@ -312,7 +312,7 @@ UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-
 @pytest.mark.parametrize(("target", "origin"), [
     ("/live?let", "https://foe.example"), ("/live?let", "null"), ("/live", "https://friend.example"), ("/live", None),
 ])
-def test_a_foreign_page_or_an_unauthorized_client_gets_403_instead_of_101(served: Served, target: str, origin: str | None):
+def test_a_foreign_page_or_an_unauthorized_client_gets_403_instead_of_101(served, target, origin):
     with Client(served.address) as client:
         client.send(request_bytes("GET", target, [*UPGRADE, *([("Origin", origin)] if origin else [])]))
         assert client.answer().status == 403

@@ -52,8 +52,8 @@ def test_a_copy_that_is_fresh_is_not_sent_again(served: Served):
 
 
 @pytest.mark.parametrize("path", [
-    "/static/../outside.txt", "/static/%2e%2e/outside.txt", "/static/..%2foutside.txt", "/static/.secret", "/static/absent",
-    "/static/a.txt/", "/static//a.txt/..",
+    "/static/../outside.txt", "/static/%2e%2e/outside.txt", "/static/..%2foutside.txt", "/static/.secret",
+    "/static/absent",    "/static/a.txt/", "/static//a.txt/..",
 ])
 def test_nothing_else_is_to_be_had(served: Served, path: str):
     assert fetch(served.address, path).status == 404

@@ -69,7 +69,7 @@ def patterns(draw: st.DrawFn) -> str:
 
 @given(st.lists(st.tuples(st.sampled_from(["GET", "POST"]), patterns()), max_size=8, unique=True),
        st.sampled_from(["GET", "POST"]), st.lists(SEGMENTS, min_size=1, max_size=5))
-def test_the_most_specific_route_wins_as_if_all_were_tried(added: list[tuple[str, str]], method: str, segments: list[str]):
+def test_the_most_specific_route_wins_as_if_all_were_tried(added, method, segments):
     routes = [Route(one, pattern, handler, index=i) for i, (one, pattern) in enumerate(added)]
     path = "/" + "/".join(segments)
     route, values, _ = Table(routes).match(method, path.encode(), is_plain="//" not in path)
