@@ -13,6 +13,7 @@ cdef enum Waits:                # for what the connection's task is parked, if w
     WAITS_NOT = 0
     WAITS_BODY = 1              # more of the request's body
     WAITS_ROOM = 2              # until the client has taken what is unsent
+    WAITS_TURN = 3              # it sends, and let others go first: nobody wakes it
 
 cdef enum Last:                 # no further request is read
     LAST_NOT = 0
@@ -69,6 +70,8 @@ cdef struct server_t:
     int64_t date_s              # the second that `date` says
     uint8_t date[40]            # "Date: …" with its CRLF: DATE_BYTES
     bint draining
+    bint closed                 # the loop is closing: nothing is begun any more
+    int64_t quiet_until_ms      # failures to accept are logged once a second
     void* owner                 # borrowed: the Server
     int (*attend)(Callback* callback) except -1     # exchange.pyx: the connection's Python side
 

@@ -145,8 +145,9 @@ cdef void on_events(Source* source, uint32_t events) noexcept nogil:
     elif connection.waits == WAITS_BODY:
         if connection.stream.readable:
             loop_call(connection.server.loop, &connection.callback)
-    elif connection.stream.hung and not was_hung:
-        # Gone while it waited. (A client that had shut its side before its request was read wants its answer.)
+    elif connection.stream.hung and not was_hung and connection.waits == WAITS_NOT:
+        # Gone while it waited. (A client that had shut its side before its request was read wants its answer, and one that is
+        # taking it shows by a failed send when it is gone.)
         connection_lost(connection)
     elif connection.waits == WAITS_ROOM and connection.stream.n_unsent <= connection.server.limits.high_water // 4:
         loop_call(connection.server.loop, &connection.callback)

@@ -15,10 +15,10 @@ from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_flush
 from hotpath.core.serve.access cimport entry_t, log_entry
 from hotpath.core.serve.answer cimport put, put_int, put_start
 from hotpath.core.serve.connection cimport (
-    LAST_NOT, LAST_OURS, LAST_THEIRS, N_REJECTIONS, REJECTED_LOST, REJECTED_MALFORMED, REJECTED_METHOD, REJECTED_NO_ROUTE,
+    LAST_NOT, LAST_OURS, LAST_THEIRS, REJECTED_LOST, REJECTED_MALFORMED, REJECTED_METHOD, REJECTED_NO_ROUTE,
     REJECTED_TIMEOUT, REJECTED_TOO_LARGE, WAITS_BODY, WAITS_NOT, WAITS_ROOM, connection_arm, connection_drop_input,
     connection_end, connection_flush, connection_free, connection_gather, connection_keep, connection_lost, connection_refuse,
-    connection_rest, server_start)
+    connection_rest)
 from hotpath.core.serve.metrics cimport count_answer
 from hotpath.core.wire.payload cimport take_payload
 from hotpath.core.serve.sending cimport send_content, send_file, send_pieces
@@ -44,6 +44,8 @@ cdef enum:
 cdef int attend(Callback* callback) except -1:
     cdef connection_t* connection = <connection_t*>callback.owner
     cdef Exchange exchange
+    if connection.server.closed:
+        return 0
     if connection.exchange != NULL:
         exchange = <Exchange>connection.exchange
         if connection.stream.source.fd < 0:
@@ -51,7 +53,7 @@ cdef int attend(Callback* callback) except -1:
             return 0
         if connection.upgraded != NULL:
             return (<Upgraded>connection.upgraded).attend()
-        if connection.waits:
+        if connection.waits == WAITS_BODY or connection.waits == WAITS_ROOM:
             connection.waits = WAITS_NOT
             resume(exchange, None)
         exchange = None

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from hotpath.core.net.epoll cimport SCRATCH_BYTES
 from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_send, stream_sendfile
 from hotpath.core.serve.answer cimport put
-from hotpath.core.serve.connection cimport connection_arm, connection_lost, connection_t
+from hotpath.core.serve.connection cimport WAITS_NOT, WAITS_TURN, connection_arm, connection_lost, connection_t
 from hotpath.core.tasks.task cimport give_way
 
 import logging
@@ -43,7 +43,11 @@ cdef int pass_turn(Exchange exchange, size_t size) except -1:
     exchange.given += <uint32_t>min(size, <size_t>TURN_BYTES)
     if exchange.given >= TURN_BYTES:
         exchange.given = 0
-        give_way()
+        exchange.connection.waits = WAITS_TURN
+        try:
+            give_way()
+        finally:
+            exchange.connection.waits = WAITS_NOT
         if exchange.connection.stream.source.fd < 0:
             raise Cancelled
     return 0

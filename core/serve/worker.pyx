@@ -3,14 +3,14 @@ import logging
 import os
 import signal
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from hotpath.core.data.shared cimport Counters, Gauges
 from hotpath.core.net.accept cimport listener_drain, listener_open, listener_t
 from hotpath.core.net.lines cimport LineFile
 from hotpath.core.net.loop cimport Loop
-from hotpath.core.serve.connection cimport limits_t, server_accept, server_drain, server_start
+from hotpath.core.serve.connection cimport limits_t, server_accept, server_drain, server_start, server_t
 from hotpath.core.serve.exchange cimport Server, attend
 from hotpath.core.serve.metrics cimport bind_counts
 from hotpath.core.serve.table cimport Table
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 cdef enum:
     GRACE_MS = 2000             # an idle client's last chance: a request that is on the wire already is answered
-    FAILED_PAUSE_MS = 1000      # a failing accept is logged once a second
+    FAILED_PAUSE_MS = 1000
 
 
 cdef int64_t ms(object seconds) except -1:
@@ -38,8 +38,17 @@ cdef int set_limits(limits_t* limits, config) except -1:
 
 
 cdef void on_failed(listener_t* listener, int error) noexcept nogil:
+    cdef server_t* server = <server_t*>listener.owner
+    if server.loop.now_ms < server.quiet_until_ms:
+        return
+    server.quiet_until_ms = server.loop.now_ms + FAILED_PAUSE_MS
     with gil:
-        log.warning("accepting paused: error=%r", os.strerror(error))
+        warn(error, listener.n_failed)
+
+
+cdef int warn(int error, uint64_t n_failed) except -1:
+    log.warning("accepting paused: error=%r failures=%d", os.strerror(error), n_failed)
+    return 0
 
 
 cdef class Worker:
@@ -116,6 +125,7 @@ cdef class Worker:
             self.loop.run()
         finally:
             watchdog.stop()
+            self.server.c.closed = True
             self.loop.close()
             if self.access_log is not None:
                 self.access_log.flush()

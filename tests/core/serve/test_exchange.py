@@ -218,6 +218,16 @@ def test_a_slow_reader_stops_the_producer_and_its_end_closes_it(served: Served):
     wait_for(lambda: flooded()["closed"] == 1, "the producer to be closed")
 
 
+def test_a_slow_client_that_shut_its_side_gets_all_of_its_answer(served: Served):
+    import socket
+    with Client(served.address) as client:
+        client.send(request_bytes("GET", "/big/20000000", [("Connection", "close")]))
+        events = client.events()
+        assert isinstance(next(events), h11.Response)
+        client.sock.shutdown(socket.SHUT_WR)
+        assert sum(len(event.data) for event in events if isinstance(event, h11.Data)) == 20_000_000
+
+
 def test_a_large_answer_arrives_whole(served: Served):
     assert fetch(served.address, "/big/20000000").body == bytes(20_000_000)
 
@@ -316,3 +326,24 @@ def test_a_foreign_page_or_an_unauthorized_client_gets_403_instead_of_101(served
     with Client(served.address) as client:
         client.send(request_bytes("GET", target, [*UPGRADE, *([("Origin", origin)] if origin else [])]))
         assert client.answer().status == 403
+
+
+# Clients that break off: the server goes on, and counts come back to nothing
+
+def test_resets_at_any_point_leave_nothing_behind(served: Served):
+    import socket
+    import struct
+    whole = [
+        request_bytes("GET", "/hello"), request_bytes("POST", "/echo", body=b"x" * 100_000),
+        request_bytes("GET", "/big/3000000"), request_bytes("GET", "/wait/for-ever"), request_bytes("GET", "/flood"),
+        request_bytes("POST", "/pipe", [("Transfer-Encoding", "chunked")]) + b"5\r\nhello\r\n",
+    ]
+    for data in whole:
+        for size in (1, len(data) // 2, len(data) - 1, len(data)):
+            client = Client(served.address)
+            client.send(data[:size])
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+    page = 'hotpath_connections{state="active"} 1\nhotpath_connections{state="idle"} 0\n'
+    wait_for(lambda: page in fetch(served.address, "/metrics").body.decode(), "all of them to be forgotten")
+    assert fetch(served.address, "/hello").body == b"hello"
