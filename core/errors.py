@@ -4,6 +4,7 @@
     ├── ConfigError              whoever wrote the file or the flag: FILE:LINE says where
     ├── ListenError              the operator: an address cannot be bound or handed over
     ├── TaskCancelled            whoever asked a task for its result: it was cancelled and has none
+    ├── ConnectionClosed         nobody: the conversation is over, `code` says how
     └── ProtocolError            (never raised itself)
         ├── LocalProtocolError   we, the callers: the bytes we were about to send break the protocol
         └── RemoteProtocolError  the peer: answer `error_status_hint`, then close
@@ -61,6 +62,23 @@ class Cancelled(BaseException):
 
 class TaskCancelled(HotpathError):
     """`result()` of a task that was cancelled. Not `Cancelled`: that would end the task that asked."""
+
+
+class ConnectionClosed(HotpathError):
+    """A websocket that nothing more comes from, and nothing more can be sent to.
+
+    `code` is that of RFC 6455 section 7.4; 1005: closed without one, 1006: ended without a close.
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        """Keep both, and say them in one sentence."""
+        super().__init__(f"closed with {code}: {reason}" if reason else f"closed with {code}")
+        self.code = code
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ConnectionClosed], tuple[int, str]]:
+        """Pickle by the two fields: the default would call us with the finished sentence alone."""
+        return type(self), (self.code, self.reason)
 
 
 class ProtocolError(HotpathError):

@@ -143,7 +143,7 @@ class Deflate:
         self._inflater = self._new_inflater()
 
     def _new_deflater(self) -> zlib._Compress:
-        # zlib cannot write a window of 8 bits, so this client never promises one. Level 1: the server is what is tested.
+        # zlib cannot write a window of 8 bits, so this client never promises one. Level 1: the server is tested.
         return zlib.compressobj(1, zlib.DEFLATED, -int(self.parameters.get("client_max_window_bits", "15")))
 
     def _new_inflater(self) -> zlib._Decompress:

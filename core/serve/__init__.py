@@ -25,6 +25,7 @@ from .request import Headers, Request
 from .response import FileResponse, Response
 from .router import Router
 from .service import run, serve_command
+from .websocket import Block, Options, WebSocket
 
-__all__ = ["FileResponse", "Headers", "Request", "RequestError", "Response", "Router", "ServeConfig", "problem", "run",
-           "serve_command"]
+__all__ = ["Block", "FileResponse", "Headers", "Options", "Request", "RequestError", "Response", "Router",
+           "ServeConfig", "WebSocket", "problem", "run", "serve_command"]

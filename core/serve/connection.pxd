@@ -84,6 +84,7 @@ cdef struct connection_t:
     Callback callback           # a head is whole, or what the task waits for has come
     void* exchange              # owned reference: the Exchange under way; NULL: between two requests
     void* upgraded              # borrowed: the Upgraded that took the connection over; NULL: it speaks HTTP
+    Deferred flushing           # at the end of the turn: what an Upgraded queued leaves together
     uint32_t seen               # parse_request's
     uint32_t n_requests
     uint8_t address[16]         # IPv6, or ::ffff:a.b.c.d; all ones: a unix socket

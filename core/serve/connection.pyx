@@ -7,7 +7,7 @@ from libc.stdint cimport uint32_t, uint8_t
 from libc.string cimport memcpy, memmove, memset
 
 from hotpath.core.net.buffer cimport buffer_give, buffer_take
-from hotpath.core.net.epoll cimport RANK_CLIENT, Deadline, Source, loop_arm, loop_call, loop_defer
+from hotpath.core.net.epoll cimport RANK_CLIENT, Deadline, Source, loop_arm, loop_call, loop_defer, loop_disarm
 from hotpath.core.net.linux cimport AF_INET, AF_INET6, EPOLLERR, EPOLLHUP, close, sockaddr_in, sockaddr_in6
 from hotpath.core.net.slab cimport slot_give, slot_take
 from hotpath.core.net.stream cimport (
@@ -54,6 +54,7 @@ cdef void server_accept(listener_t* listener, int fd, const sockaddr_storage* pe
     made.server = server
     made.callback.run = server.attend
     made.callback.owner = made
+    made.flushing.run = flush_queued
     made.stream.loop = server.loop
     made.stream.deadline.on_due = on_due
     if stream_open(&made.stream, server.loop, fd, RANK_CLIENT, True, on_events) < 0:
@@ -74,6 +75,7 @@ cdef void server_accept(listener_t* listener, int fd, const sockaddr_storage* pe
 cdef void connection_free(connection_t* connection) noexcept nogil:
     cdef server_t* server = connection.server
     connection_drop_input(connection)
+    loop_disarm(server.loop, &connection.stream.deadline)       # an Upgraded may have armed it behind the close
     if connection.previous != NULL:
         connection.previous.next = connection.next
     else:
@@ -96,7 +98,7 @@ cdef void sweep(Deferred* deferred) noexcept nogil:
     server.gone = NULL
     while connection != NULL:
         next = connection.next
-        if connection.callback.queued:
+        if connection.callback.queued or connection.flushing.queued:
             connection.next = server.gone
             server.gone = connection
         else:
@@ -151,6 +153,15 @@ cdef void on_events(Source* source, uint32_t events) noexcept nogil:
         connection_lost(connection)
     elif connection.waits == WAITS_ROOM and connection.stream.n_unsent <= connection.server.limits.high_water // 4:
         loop_call(connection.server.loop, &connection.callback)
+
+
+cdef void flush_queued(Deferred* deferred) noexcept nogil:
+    cdef connection_t* connection = <connection_t*>(<char*>deferred - (<size_t>&(<connection_t*><size_t>4096).flushing - 4096))
+    if connection.stream.source.fd >= 0:
+        if not connection.lingering:
+            connection_flush(connection)
+    elif connection.exchange == NULL:
+        loop_defer(connection.server.loop, &connection.server.sweep)    # which passed us over: we were queued
 
 
 cdef bint connection_flush(connection_t* connection) noexcept nogil:

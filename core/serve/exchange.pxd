@@ -12,6 +12,9 @@ from hotpath.core.wire.http1 cimport Body, Head, Span
 
 # What took a connection over after a 101. It runs within the exchange's task until that ends.
 cdef class Upgraded:
+    cdef bytes lines            # the fields of the 101, each with its CRLF
+    # In the exchange's task, once the 101 is on its way: to the end of it all.
+    cdef int run(self) except -1
     # Something happened: events of the stream, the connection's deadline (connection.late), a drain (server.draining).
     # In the hub; must not wait.
     cdef int attend(self) except -1
@@ -22,7 +25,7 @@ cdef class Server:
     cdef readonly Table table
     cdef access_t access        # lines NULL: no access log
     cdef list idle              # Exchanges to be used again
-    cdef object upgrade         # upgrade(exchange, request, route, params) after the gate, in the task; None: 501
+    cdef object upgrade         # upgrade(exchange), in the task: an Upgraded, or a Response that refuses; None: 501
     cdef object kept            # whatever c.counts and c.log point into
 
     cdef bint begin(self, connection_t* connection) except -1
@@ -32,10 +35,12 @@ cdef class Exchange(Incoming):
     cdef Server server
     cdef Request request
     cdef Route route
+    cdef Upgraded taken         # what takes the connection over; None: it is HTTP
     cdef list values            # parameters, in the order of route.names; None: none
     cdef set allowed
     cdef Body body
     cdef int64_t began_us
+    cdef int64_t answered_us    # 0: when it ends
     cdef int64_t body_waited_ms
     cdef int64_t body_received
     cdef int64_t max_body       # -1: any
@@ -57,6 +62,7 @@ cdef class Exchange(Incoming):
     cdef Response respond(self)
     cdef Response refusal(self)             # what is answered before any handler is asked; None: a handler is
     cdef Response upgraded(self)
+    cdef int switch(self) except -1
     cdef object broken(self)
     cdef int go_on(self) except -1          # 100 Continue
     cdef int await_body(self) except -1

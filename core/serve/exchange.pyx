@@ -48,11 +48,11 @@ cdef int attend(Callback* callback) except -1:
         return 0
     if connection.exchange != NULL:
         exchange = <Exchange>connection.exchange
+        if connection.upgraded != NULL:
+            return (<Upgraded>connection.upgraded).attend()
         if connection.stream.source.fd < 0:
             exchange.cancel()
             return 0
-        if connection.upgraded != NULL:
-            return (<Upgraded>connection.upgraded).attend()
         if connection.waits == WAITS_BODY or connection.waits == WAITS_ROOM:
             connection.waits = WAITS_NOT
             resume(exchange, None)
@@ -90,6 +90,9 @@ cdef int proceed(connection_t* connection) except -1:
 
 cdef class Upgraded:
     """What took a connection over after a 101."""
+
+    cdef int run(self) except -1:
+        return 0
 
     cdef int attend(self) except -1:
         return 0
@@ -159,6 +162,7 @@ cdef class Exchange(Incoming):
         self.is_upgrade = head.upgrades_websocket and head.minor == 1
         body_start(&self.body, head.framing, head.content_length, STRICT, server.c.limits.head.head)
         self.began_us = server.c.loop.now_us
+        self.answered_us = 0
         self.body_waited_ms = self.body_received = self.body_sent = 0
         self.given = self.status = 0
         self.referer = value_of(head, NAME_REFERER)
@@ -198,8 +202,11 @@ cdef class Exchange(Incoming):
         cdef Response response
         try:
             response = self.respond()
-            if response is not None:            # else it was a websocket, and is over
+            if response is not None:
                 self.send(response)
+            else:
+                self.switch()
+                self.taken.run()
         except Cancelled:
             if self.connection.stream.source.fd >= 0:
                 connection_lost(self.connection)    # somebody else cancelled it: nothing true can be said any more
@@ -235,12 +242,34 @@ cdef class Exchange(Incoming):
             return problem(500, detail="the server failed; its log knows more by this instance", instance=instance)
 
     cdef Response upgraded(self):
-        refusal = self.route.gate(self.request)
-        if refusal is not None:
-            return refusal
+        """A refusal; None: self.taken is what comes behind the 101."""
+        if self.body.phase != BODY_DONE:
+            return problem(400, detail="an upgrade has no body")
+        if self.server.c.draining:
+            return problem(503, detail="draining", headers=(("Retry-After", "1"),))
         if self.server.upgrade is None:
             return problem(501, detail="no websockets here")
-        return self.server.upgrade(self, self.request, self.route, self.values)
+        answer = self.server.upgrade(self)
+        if isinstance(answer, Response):
+            return answer
+        self.taken = <Upgraded>answer
+        return None
+
+    cdef int switch(self) except -1:
+        """Sends the 101; what follows on this connection is not HTTP."""
+        cdef uint8_t* start = self.server.c.loop.scratch
+        cdef uint8_t* out
+        if self.connection.stream.source.fd < 0:
+            raise Cancelled
+        self.status = 101
+        self.connection.last = LAST_NOT
+        out = put_start(self.connection.server, 101, start)
+        out = put(out, PyBytes_AS_STRING(self.taken.lines), PyBytes_GET_SIZE(self.taken.lines))
+        out = put(out, b"\r\n", 2)
+        self.leave(start, out - start)
+        self.answered_us = self.server.c.loop.now_us
+        self.connection.upgraded = <void*>self.taken
+        return 0
 
     cdef Response refusal(self):
         """What is answered before any handler is asked; None: a handler is."""
@@ -481,7 +510,7 @@ cdef class Exchange(Incoming):
         cdef int64_t took_us = server.loop.now_us - self.began_us
         server.counts.active[0] -= 1
         count_answer(&server.counts, self.route.index if self.route is not None else len(self.server.table.routes), self.status,
-                     took_us)
+                     self.answered_us - self.began_us if self.answered_us else took_us)
         if self.status == 0:
             server.counts.rejected[<int>REJECTED_LOST] += 1
         if self.server.access.lines != NULL:
@@ -501,6 +530,7 @@ cdef class Exchange(Incoming):
         self.connection = NULL
         self.request.incoming = None
         self.request = None
+        self.taken = None
         connection.exchange = NULL
         if connection.upgraded != NULL:
             connection.upgraded = NULL

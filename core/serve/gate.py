@@ -6,26 +6,33 @@ from collections.abc import Callable, Collection
 from .problem import problem
 from .request import Request
 from .response import Response
+from .websocket import Options
 
 Authorize = Callable[[Request], object]
 
 
-def gate(origins: Collection[str], authorize: Authorize | None) -> Callable[[Request], Response | None]:
-    """What answers an upgrade that may not be: a Response, or None for one that may.
+class Gate:
+    """What a websocket's route asks of an upgrade, and allows it.
 
     A browser sends the Origin of the page: it must be one of `origins`, or the site itself; "*" in `origins` lets any
     in. Whoever sends none is no browser. `authorize(request)` answers False or a Response for who may not; anything
     true is kept as `request.state`.
     """
-    allowed = frozenset(origin.rstrip("/").lower() for origin in origins)
 
-    def decide(request: Request) -> Response | None:
+    def __init__(self, origins: Collection[str], authorize: Authorize | None, options: Options) -> None:
+        """Keep them; origins in any case, with or without a slash at the end."""
+        self.origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+        self.authorize = authorize
+        self.options = options
+
+    def __call__(self, request: Request) -> Response | None:
+        """What refuses the upgrade; None: it may be."""
         origin = request.headers.get("origin")
-        if origin is not None and "*" not in allowed and not _is_allowed(origin, request, allowed):
+        if origin is not None and "*" not in self.origins and not self._is_allowed(origin.lower(), request):
             return problem(403, detail="a page of this origin may not connect")
-        if authorize is None:
+        if self.authorize is None:
             return None
-        verdict = authorize(request)
+        verdict = self.authorize(request)
         if isinstance(verdict, Response):
             return verdict
         if not verdict:
@@ -33,13 +40,9 @@ def gate(origins: Collection[str], authorize: Authorize | None) -> Callable[[Req
         request.state = verdict
         return None
 
-    return decide
-
-
-def _is_allowed(origin: str, request: Request, allowed: frozenset[str]) -> bool:
-    origin = origin.lower()
-    if origin in allowed:
-        return True
-    scheme, separator, authority = origin.partition("://")
-    host = request.headers.get("host", "").lower()
-    return bool(separator) and scheme in ("http", "https") and authority == host != ""
+    def _is_allowed(self, origin: str, request: Request) -> bool:
+        if origin in self.origins:
+            return True
+        scheme, separator, authority = origin.partition("://")
+        host = request.headers.get("host", "").lower()
+        return bool(separator) and scheme in ("http", "https") and authority == host != ""

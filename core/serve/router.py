@@ -7,13 +7,11 @@ from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
 from .files import Files
-from .gate import Authorize, gate
-from .request import Request
-from .response import Response
+from .gate import Authorize, Gate
 from .table import PARAMETER, Route, Table, segments_of
+from .websocket import Options
 
 Handler = TypeVar("Handler", bound=Callable[..., object])
-Gate = Callable[[Request], Response | None]
 
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
 
@@ -46,16 +44,18 @@ class Router:
         return add
 
     def websocket(
-        self, path: str, *, origins: Collection[str] = (), authorize: Authorize | None = None
+        self, path: str, *, origins: Collection[str] = (), authorize: Authorize | None = None,
+        options: Options | None = None
     ) -> Callable[[Handler], Handler]:
         """Let the function below serve websockets at `path`: called with request, socket and the path's parameters.
 
         A page's Origin must be one of `origins` or this site; `authorize(request)` answers False or an error Response
         for who may not connect. Both are asked before the 101.
+        `options`: limits, subprotocols, compression.
         """
 
         def add(handler: Handler) -> Handler:
-            self.add("", path, handler, gate=gate(origins, authorize), more=2)
+            self.add("", path, handler, gate=Gate(origins, authorize, options or Options()), more=2)
             return handler
 
         return add

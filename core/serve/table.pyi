@@ -3,8 +3,7 @@ from collections.abc import Callable, Iterable
 
 from typing_extensions import disjoint_base
 
-from hotpath.core.serve.request import Request
-from hotpath.core.serve.response import Response
+from hotpath.core.serve.gate import Gate
 
 PARAMETER: re.Pattern[str]
 SEGMENT: re.Pattern[str]
@@ -23,12 +22,12 @@ class Route:
     @property
     def max_body(self) -> int: ...
     @property
-    def gate(self) -> Callable[[Request], Response | None] | None: ...
+    def gate(self) -> Gate | None: ...
     @property
     def index(self) -> int: ...
     def __init__(
         self, method: str, pattern: str, handler: Callable[..., object], *, max_body: int = -2,
-        gate: Callable[[Request], Response | None] | None = None, index: int = 0
+        gate: Gate | None = None, index: int = 0
     ) -> None: ...
 
 @disjoint_base

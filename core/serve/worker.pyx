@@ -15,6 +15,7 @@ from hotpath.core.serve.exchange cimport Server, attend
 from hotpath.core.serve.metrics cimport bind_counts
 from hotpath.core.serve.table cimport Table
 
+from hotpath.core.serve.websocket import upgrade
 from hotpath.core.tasks import Watchdog, spawn
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ cdef class Worker:
         self.loop = Loop()
         self.server, self.access_log, self.starters, self.reopeners = server, access_log, starters, reopeners
         server.loop, server.table, server.idle, server.kept = self.loop, table, [], shared
+        server.upgrade = upgrade
         server.c.loop = &self.loop.c
         server.c.owner = <void*>server
         server.c.attend = attend

@@ -5,7 +5,8 @@ from tests.wsclient import CONTINUATION, MASK, PING, TEXT, Client, cut, fragment
 
 from .play import BAD_DATA, Case, Play, answers, expect, expect_failure, fails, numbered, pong, text
 
-GREEK = "κ\u1f79σμε".encode()           # 11 bytes: the word of Markus Kuhn's test file, with the oxia, so one letter takes three
+# 11 bytes: the word of Markus Kuhn's test file, with the oxia, so one letter takes three.
+GREEK = "κ\u1f79σμε".encode()
 MIXED = "naïve façade – Größe 1 €"
 TAIL = b"edited"
 

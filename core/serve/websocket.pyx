@@ -1,0 +1,683 @@
+"""A websocket between a connection's frames and a handler's messages.
+
+`attend` reads in the hub: frames are judged in C, control frames answered at once, a whole message goes straight to the handler
+that waits for it. What the handler does not ask for is queued up to a bound; then nothing more is read, and the client has to
+wait. Frames that are sent leave at the end of the turn, together.
+"""
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+from hotpath.core.net.buffer cimport Buffer
+from hotpath.core.net.epoll cimport HEADROOM_BYTES, INBOX_BYTES, SCRATCH_BYTES, loop_call, loop_defer
+from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_put, stream_recv, stream_send, stream_shut
+from hotpath.core.serve.connection cimport (
+    REJECTED_SLOW_READER, connection_arm, connection_drop_input, connection_flush, connection_keep, connection_lost, connection_t)
+from hotpath.core.serve.table cimport Route
+from hotpath.core.tasks.line cimport link_init, link_is_empty
+from hotpath.core.tasks.task cimport park, resume, running, wake_all
+from hotpath.core.wire.ws.deflate cimport (
+    INFLATE_BROKEN, INFLATE_MORE, INFLATE_NO_MEMORY, Progress, deflate_bound, deflate_close, deflate_some, inflate_some)
+from hotpath.core.wire.ws.frame cimport (
+    BROKEN, CLOSE_ABNORMAL, CLOSE_GOING_AWAY, CLOSE_INTERNAL_ERROR, CLOSE_INVALID_DATA, CLOSE_NO_STATUS, CLOSE_NORMAL,
+    CLOSE_PROTOCOL_ERROR, CLOSE_TOO_BIG, FIN, MAX_CONTROL, MAX_FRAME_HEAD, NEED_MORE, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT,
+    PIECE_CLOSE, PIECE_DATA, PIECE_PING, RSV1, is_close_code, receive, take_payload, utf8_feed, write_frame_head)
+
+cdef extern from "Python.h":
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+
+import logging
+import secrets
+from collections import deque
+
+from hotpath.core.errors import Cancelled, ConnectionClosed
+from hotpath.core.serve.handshake import Opening, judge
+from hotpath.core.serve.response import Response
+
+log = logging.getLogger(__name__)
+
+cdef enum:
+    GATHER_BYTES = 16384        # from here on a send of its own is cheaper than a copy
+    READ_BUDGET_BYTES = 262144  # of one client in one turn
+    SMALLEST_ROOM = 4096        # of a message that comes in pieces
+    BATCH_BYTES = 16384         # from here on other threads may run meanwhile
+
+cdef object GONE = object()     # what wakes a reader: no message comes any more
+
+
+cdef bint socket_put(socket_t* socket, const uint8_t* frame, size_t size) noexcept nogil:
+    cdef connection_t* connection = socket.connection
+    cdef Py_ssize_t left
+    if connection == NULL or socket.phase >= CLOSE_SENT or connection.stream.source.fd < 0:
+        return False
+    left = connection.stream.n_unsent
+    if left and (left + size > socket.options.max_unsent or is_stale(socket)):
+        return cut_off(socket)
+    if left + size < GATHER_BYTES:
+        left = stream_put(&connection.stream, frame, size)
+        loop_defer(connection.server.loop, &connection.flushing)
+    else:
+        left = stream_send(&connection.stream, frame, size, False)
+        if left > 0:
+            connection_arm(connection, connection.server.limits.send_ms)
+    if left == STREAM_FAILED:
+        connection_lost(connection)
+        return False
+    socket.total_put += size
+    connection.server.counts.bytes_sent[0] += size
+    return True
+
+
+cdef bint cut_off(socket_t* socket) noexcept nogil:
+    """The client takes too little for too long: what is queued is not what it should see next."""
+    socket.connection.server.counts.rejected[<int>REJECTED_SLOW_READER] += 1
+    connection_lost(socket.connection)
+    return False
+
+
+cdef bint is_stale(socket_t* socket) noexcept nogil:
+    """Has some byte waited longer than allowed? One mark at a time is followed through the queue, so up to twice as long."""
+    cdef connection_t* connection = socket.connection
+    cdef int64_t now_ms = connection.server.loop.now_ms
+    if connection.stream.n_unsent == 0:
+        socket.marked_ms = 0
+    elif socket.marked_ms == 0 or socket.total_put - connection.stream.n_unsent >= socket.mark:
+        socket.mark, socket.marked_ms = socket.total_put, now_ms
+    return socket.marked_ms != 0 and socket.options.age_ms != 0 and now_ms - socket.marked_ms > socket.options.age_ms
+
+
+cdef size_t cost_of(object message) except? 0:
+    """What it counts for in the queue; an empty one is something too."""
+    return <size_t>len(message) + 1
+
+
+cdef class Block:
+    """One message as a frame, encoded once to be sent to many: `socket.send_shared(block)`."""
+
+    def __init__(self, message):
+        """Of a str a text message, of bytes a binary one."""
+        cdef uint8_t head[MAX_FRAME_HEAD]
+        data = message.encode() if isinstance(message, str) else bytes(message)
+        n = write_frame_head(head, FIN | (OP_TEXT if isinstance(message, str) else OP_BINARY), len(data), NULL)
+        self.frame = (<char*>head)[:n] + data
+
+
+cdef class Options:
+    """What a websocket's route allows; times in seconds, 0: for ever.
+
+    max_message, max_frame: bytes of payload (inflated), 0: any. subprotocols: what may be chosen. deflate: the
+    DeflateParameters we want, None: no compression. ping_s: of silence before a ping, pong_s: for an answer.
+    close_s: for the client's close frame. max_unsent, age_s: how much may wait for a slow client, and how long.
+    max_queued: bytes received that no handler has asked for.
+    """
+
+    def __init__(self, int64_t max_message=1024 * 1024, *, int64_t max_frame=0, subprotocols=(), deflate=None, double ping_s=30.0,
+                 double pong_s=30.0, double close_s=5.0, uint32_t max_unsent=1024 * 1024, double age_s=30.0,
+                 uint32_t max_queued=65536, uint32_t min_deflate=128):
+        if max_message < 0 or max_frame < 0 or min(ping_s, pong_s, close_s, age_s) < 0:
+            raise ValueError("a limit is 0, for none, or more")
+        self.c.max_message, self.c.max_frame = max_message, max_frame
+        self.c.ping_ms, self.c.pong_ms, self.c.close_ms = <int64_t>(ping_s * 1000), <int64_t>(pong_s * 1000), <int64_t>(close_s * 1000)
+        self.c.age_ms, self.c.max_unsent, self.c.max_queued = <int64_t>(age_s * 1000), max_unsent, max_queued
+        self.c.min_deflate = min_deflate
+        self.subprotocols, self.deflate = tuple(subprotocols), deflate
+
+
+def upgrade(Exchange exchange) -> object:
+    """Server.upgrade: a Response that refuses, or a WebSocket that waits for its 101 to leave."""
+    cdef Route route = exchange.route
+    cdef Options options = route.gate.options
+    cdef WebSocket socket
+    opening = judge(exchange.request, options.subprotocols, options.deflate)
+    if isinstance(opening, Opening):
+        refusal = route.gate(exchange.request)
+        if refusal is not None:
+            return refusal
+        socket = WebSocket.__new__(WebSocket)
+        socket.open(exchange, options, opening)
+        return socket
+    return opening
+
+
+cdef class WebSocket(Upgraded):
+    """One client's websocket, for the handler of its route. Iterating gives its messages until it is closed.
+
+    A text message is a str, a binary one bytes. When the handler returns, the socket is closed with 1000, when it raises, with
+    1011. A handler that does not end `close_s` behind the end of its socket is cancelled.
+    """
+
+    def __cinit__(self):
+        link_init(&self.writers)
+
+    def __dealloc__(self):
+        free(self.message)
+        deflate_close(&self.inflate)
+        deflate_close(&self.deflate)
+
+    cdef int open(self, Exchange exchange, Options options, opening) except -1:
+        self.exchange, self.options = exchange, options
+        self.c.connection, self.c.options = exchange.connection, &options.c
+        self.c.receiver.max_frame, self.c.receiver.max_message = options.c.max_frame, options.c.max_message
+        self.subprotocol = opening.subprotocol
+        self.lines = opening.lines
+        agreed = opening.deflate
+        if agreed is not None:
+            self.deflates = self.c.receiver.deflate = True
+            self.inflate.window_bits, self.deflate.window_bits = agreed.client_max_window_bits, agreed.server_max_window_bits
+            self.inflate.keeps_context = not agreed.client_no_context_takeover
+            self.deflate.keeps_context = not agreed.server_no_context_takeover
+            self.deflate.level, self.deflate.mem_level = 6, 8
+        return 0
+
+    # The handler's side
+
+    def receive(self) -> object:
+        """The next message, waiting for it. Raises ConnectionClosed when none comes any more."""
+        cdef Task task
+        if self.queue:
+            message = self.queue.popleft()
+            self.n_queued -= cost_of(message)
+            if self.c.blocked and self.n_queued <= self.c.options.max_queued // 2:
+                self.c.blocked = False
+                loop_call(self.c.connection.server.loop, &self.c.connection.callback)
+            return message
+        task = running()
+        if self.reader is not None:
+            raise RuntimeError("another task receives from this websocket")
+        if self.c.phase == CLOSE_RECEIVED:
+            self.answer_close()
+        if self.c.phase != OPEN:
+            raise self.closed_error()
+        self.reader = task
+        if self.c.blocked:
+            self.c.blocked = False
+            loop_call(self.c.connection.server.loop, &self.c.connection.callback)
+        try:
+            message = park(NULL)
+        finally:
+            self.reader = None
+        if message is GONE:
+            raise self.closed_error()
+        return message
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        try:
+            return self.receive()
+        except ConnectionClosed:
+            raise StopIteration from None
+
+    def send(self, message) -> None:
+        """Send a str as a text message, anything else that has bytes as a binary one; waits while the client is slow.
+
+        Raises ConnectionClosed.
+        """
+        cdef Py_buffer view
+        cdef Py_ssize_t size
+        cdef const char* text
+        self.check_open()
+        if isinstance(message, str):
+            text = PyUnicode_AsUTF8AndSize(message, &size)
+            self.put(FIN | OP_TEXT, <const uint8_t*>text, size)
+        else:
+            PyObject_GetBuffer(message, &view, PyBUF_SIMPLE)
+            try:
+                self.put(FIN | OP_BINARY, <const uint8_t*>view.buf, view.len)
+            finally:
+                PyBuffer_Release(&view)
+        if self.c.connection.stream.n_unsent > self.c.options.max_unsent // 2:
+            self.wait_for_room()
+
+    def send_shared(self, Block block) -> bool:
+        """Queue a message that was encoded before; never waits. False: it is closed, or was cut off for being too slow."""
+        return socket_put(&self.c, <const uint8_t*>PyBytes_AS_STRING(block.frame), PyBytes_GET_SIZE(block.frame))
+
+    def ping(self, bytes data=b"") -> None:
+        """Ask for a sign of life; the answer is not told. At most 125 bytes. Raises ConnectionClosed."""
+        if len(data) > MAX_CONTROL:
+            raise ValueError(f"a ping carries at most {<int>MAX_CONTROL} bytes")
+        self.check_open()
+        self.put(FIN | OP_PING, <const uint8_t*>PyBytes_AS_STRING(data), len(data))
+
+    def close(self, int code=CLOSE_NORMAL, str reason="") -> None:
+        """Say the end; nothing can be sent behind it. Closing again does nothing."""
+        encoded = reason.encode()
+        if not is_close_code(code) or len(encoded) > MAX_CONTROL - 2:
+            raise ValueError(f"code {code} with {len(encoded)} bytes: allowed are codes of RFC 6455 section 7.4 and 123 bytes")
+        if self.c.phase == CLOSE_RECEIVED:
+            self.answer_close()
+        elif self.c.phase == OPEN and self.c.connection != NULL:
+            self.say_close(code, encoded)
+            self.c.phase = CLOSE_SENT
+
+    @property
+    def closed(self) -> bool:
+        """Nothing can be sent any more."""
+        return self.c.phase >= CLOSE_SENT or self.c.connection == NULL
+
+    cdef int check_open(self) except -1:
+        if self.c.phase >= CLOSE_SENT or self.c.connection == NULL:
+            raise self.closed_error()
+        return 0
+
+    cdef object closed_error(self):
+        return ConnectionClosed(CLOSE_NO_STATUS if self.close_code is None else self.close_code, self.close_reason or "")
+
+    cdef int wait_for_room(self) except -1:
+        connection_flush(self.c.connection)
+        while (self.c.phase < CLOSE_SENT and self.c.connection.stream.source.fd >= 0
+               and self.c.connection.stream.n_unsent > self.c.options.max_unsent // 2):
+            park(&self.writers)
+        return 0
+
+    # The task: from the 101 to the end
+
+    cdef int run(self) except -1:
+        connection_arm(self.c.connection, self.c.options.ping_ms)
+        loop_call(self.c.connection.server.loop, &self.c.connection.callback)      # frames may have come with the request
+        try:
+            self.serve()
+        finally:
+            self.c.connection = NULL
+            self.exchange = None
+            self.queue = None
+        return 0
+
+    cdef int serve(self) except -1:
+        cdef Exchange exchange = self.exchange
+        cdef Route route = exchange.route
+        cdef int code = CLOSE_NORMAL
+        try:
+            if exchange.values is None:
+                route.handler(exchange.request, self)
+            else:
+                route.handler(exchange.request, self, **dict(zip(route.names, exchange.values)))
+        except ConnectionClosed:
+            pass                        # nobody is left to be told
+        except Cancelled:
+            if self.c.phase < CLOSE_SENT and self.c.connection.stream.source.fd >= 0:
+                self.say_close(CLOSE_GOING_AWAY, b"")
+                connection_flush(self.c.connection)
+            raise
+        except Exception:
+            instance = f"urn:uuid:{secrets.token_hex(16)}"
+            log.exception("websocket handler failed instance=%s path=%s", instance, exchange.request.path)
+            code = CLOSE_INTERNAL_ERROR
+        self.finish(code)
+        return 0
+
+    cdef int finish(self, int code) except -1:
+        self.c.blocked = False
+        self.queue = None
+        self.n_queued = 0
+        if self.c.phase == CLOSE_RECEIVED and code == CLOSE_NORMAL:
+            self.answer_close()
+        elif self.c.phase < CLOSE_SENT:
+            self.say_close(code, b"")
+            self.c.phase = ENDED if self.c.phase == CLOSE_RECEIVED else CLOSE_SENT
+        if self.c.phase == CLOSE_SENT and self.c.connection.stream.source.fd >= 0:
+            connection_arm(self.c.connection, self.c.options.close_ms)
+            loop_call(self.c.connection.server.loop, &self.c.connection.callback)
+            self.reader = running()
+            try:
+                park(NULL)
+            finally:
+                self.reader = None
+        if self.c.connection.stream.source.fd >= 0:
+            connection_flush(self.c.connection)
+        return 0
+
+    # The hub: what comes
+
+    cdef int attend(self) except -1:
+        cdef connection_t* connection = self.c.connection
+        if connection == NULL:
+            return 0
+        if connection.stream.source.fd < 0:
+            self.end(CLOSE_ABNORMAL, "")
+        if connection.late:
+            connection.late = False
+            self.on_due()
+        if connection.server.draining and not self.c.said_goodbye:
+            self.c.said_goodbye = True
+            if self.c.phase == OPEN:
+                self.say_close(CLOSE_GOING_AWAY, b"")
+                self.c.phase = CLOSE_SENT
+                self.close_code = <int>CLOSE_GOING_AWAY
+                connection_arm(connection, self.c.options.close_ms)
+        self.read()
+        if self.c.connection != NULL and not link_is_empty(&self.writers) and (
+                self.c.phase >= CLOSE_SENT or connection.stream.n_unsent <= self.c.options.max_unsent // 4):
+            wake_all(&self.writers, None)
+        return 0
+
+    cdef int read(self) except -1:
+        cdef int64_t budget = READ_BUDGET_BYTES
+        cdef uint64_t before
+        cdef bint more = True
+        while more and self.c.connection != NULL:
+            before = self.c.connection.server.counts.bytes_received[0]
+            more = self.c.phase < ENDED and self.read_some()
+            if self.deliver():
+                more = True
+            if self.c.connection == NULL:
+                break
+            budget -= <int64_t>(self.c.connection.server.counts.bytes_received[0] - before) + 1
+            if more and budget <= 0:
+                loop_call(self.c.connection.server.loop, &self.c.connection.callback)
+                break
+        return 0
+
+    cdef bint read_some(self) except -1:
+        """Uses up some of what has come. False: nothing has, or nothing may be read now."""
+        cdef connection_t* connection = self.c.connection
+        cdef Buffer* input = connection.input
+        cdef uint8_t* data = connection.server.loop.inbox
+        cdef size_t kept = 0
+        cdef Py_ssize_t n, used
+        if connection.stream.source.fd < 0:
+            return False
+        if self.n_queued > self.c.options.max_queued or connection.stream.n_unsent > self.c.options.max_unsent // 2:
+            self.c.blocked = True
+            return False
+        if input != NULL:
+            kept = input.end - input.start
+            used = self.parse(input.data + input.start, kept)
+            if used:
+                if <size_t>used == kept or connection.input == NULL:
+                    connection_drop_input(connection)
+                else:
+                    input.start += <uint32_t>used
+                return True
+            if kept > HEADROOM_BYTES:
+                return False            # whole frames, and the queue is full
+        n = stream_recv(&connection.stream, data, INBOX_BYTES)
+        if n == STREAM_NOTHING:
+            return False
+        if n <= 0:
+            if n == STREAM_FAILED:
+                connection_lost(connection)
+            self.end(CLOSE_ABNORMAL, "")
+            return False
+        connection.server.counts.bytes_received[0] += <uint64_t>n
+        self.c.pinged = False
+        if self.c.phase == OPEN and connection.stream.n_unsent == 0:
+            connection_arm(connection, self.c.options.ping_ms)
+        if kept:
+            data -= kept                # the loop keeps HEADROOM_BYTES free before its inbox
+            memcpy(data, input.data + input.start, kept)
+            n += <Py_ssize_t>kept
+            connection_drop_input(connection)
+        used = self.parse(data, n)
+        if used < n and self.c.phase < ENDED and not connection_keep(connection, data + used, n - used):
+            connection_lost(connection)
+            self.end(CLOSE_ABNORMAL, "")
+        return True
+
+    cdef Py_ssize_t parse(self, uint8_t* data, size_t size) except -1:
+        """Bytes used up."""
+        cdef Piece piece
+        cdef size_t at = 0
+        cdef Py_ssize_t used
+        if self.c.failed:
+            return size
+        while at < size and self.c.phase < ENDED and self.n_queued <= self.c.options.max_queued:
+            used = receive(&self.c.receiver, data + at, size - at, &piece)
+            if used == NEED_MORE:
+                break
+            if used == BROKEN:
+                self.fail(self.c.receiver.close_code, self.c.receiver.error.decode())
+                return size
+            if used == 0:
+                return size             # behind their close frame nothing counts
+            at += used
+            self.take(&piece)
+            if self.c.failed:
+                return size
+        return at
+
+    cdef int take(self, Piece* piece) except -1:
+        cdef uint8_t* payload = <uint8_t*>piece.data        # ours to change: the loop's inbox, or a buffer
+        if piece.kind == PIECE_DATA:
+            if self.c.phase < CLOSE_SENT:
+                self.take_data(piece)
+        elif piece.kind == PIECE_PING:
+            if self.c.phase < CLOSE_SENT:
+                take_payload(&self.c.receiver, piece, payload)
+                self.put(FIN | OP_PONG, payload, piece.size)
+        elif piece.kind == PIECE_CLOSE:
+            self.take_close(piece)
+        return 0
+
+    cdef int take_close(self, Piece* piece) except -1:
+        cdef uint8_t* payload = <uint8_t*>piece.data
+        if not take_payload(&self.c.receiver, piece, payload):
+            return self.fail(self.c.receiver.close_code, self.c.receiver.error.decode())
+        if self.close_code is None:
+            self.close_code = piece.close_code
+            self.close_reason = PyUnicode_DecodeUTF8(<char*>payload, piece.size, NULL)
+        if self.c.phase == CLOSE_SENT:
+            self.end(piece.close_code, "")
+        else:
+            self.c.phase = CLOSE_RECEIVED
+            connection_arm(self.c.connection, self.c.options.close_ms)
+        return 0
+
+    cdef int take_data(self, Piece* piece) except -1:
+        cdef uint8_t* payload = <uint8_t*>piece.data
+        cdef uint8_t* to
+        cdef bint valid
+        if piece.starts and piece.ends and not piece.compressed:
+            if piece.opcode == OP_BINARY:
+                message = PyBytes_FromStringAndSize(NULL, piece.size)
+                take_payload(&self.c.receiver, piece, <uint8_t*>PyBytes_AS_STRING(message))
+            else:
+                if not take_payload(&self.c.receiver, piece, payload):
+                    return self.fail(self.c.receiver.close_code, self.c.receiver.error.decode())
+                message = PyUnicode_DecodeUTF8(<char*>payload, piece.size, NULL)
+            return self.enqueue(message)
+        if piece.starts:
+            self.n_message = 0
+            if piece.compressed:
+                self.c.receiver.utf8.state = 0
+        if piece.size > BATCH_BYTES:
+            with nogil:
+                valid = take_payload(&self.c.receiver, piece, payload)
+        else:
+            valid = take_payload(&self.c.receiver, piece, payload)
+        if not valid:
+            return self.fail(self.c.receiver.close_code, self.c.receiver.error.decode())
+        if not (self.append_inflated(piece) if piece.compressed else self.append(payload, piece.size)):
+            return 0                    # it failed, and that was said
+        if piece.ends:
+            if piece.opcode == OP_BINARY:
+                message = PyBytes_FromStringAndSize(<char*>self.message, self.n_message)
+            else:
+                if piece.compressed and self.c.receiver.utf8.state:
+                    return self.fail(CLOSE_INVALID_DATA, "text ends within a character")
+                message = PyUnicode_DecodeUTF8(<char*>self.message, self.n_message, NULL)
+            self.enqueue(message)
+            free(self.message)          # an idle socket owns no buffer
+            self.message, self.room = NULL, 0
+        return 0
+
+    cdef bint append(self, const uint8_t* data, size_t size) except -1:
+        cdef uint8_t* larger
+        cdef size_t room = self.room
+        if self.n_message + size > room:
+            room = max(2 * room, self.n_message + size, <size_t>SMALLEST_ROOM)
+            larger = <uint8_t*>realloc(self.message, room)
+            if larger == NULL:
+                self.fail(CLOSE_TOO_BIG, "no memory for a message of this size")
+                return False
+            self.message, self.room = larger, room
+        if size:
+            memcpy(self.message + self.n_message, data, size)
+        self.n_message += size
+        return True
+
+    cdef bint append_inflated(self, Piece* piece) except -1:
+        """Through the loop's scratch memory: what a few bytes blow up to is measured before it is kept."""
+        cdef uint8_t* scratch = self.c.connection.server.loop.scratch
+        cdef const uint8_t* data = piece.data
+        cdef size_t size = piece.size
+        cdef int64_t most = self.c.options.max_message
+        cdef Progress progress
+        cdef int result = INFLATE_MORE
+        while result == INFLATE_MORE:
+            if size > BATCH_BYTES:
+                with nogil:
+                    result = inflate_some(&self.inflate, data, size, piece.ends, scratch, SCRATCH_BYTES, &progress)
+            else:
+                result = inflate_some(&self.inflate, data, size, piece.ends, scratch, SCRATCH_BYTES, &progress)
+            if result == INFLATE_BROKEN or result == INFLATE_NO_MEMORY:
+                deflate_close(&self.inflate)
+                self.fail(CLOSE_INVALID_DATA if result == INFLATE_BROKEN else <int>CLOSE_TOO_BIG, "the compressed data cannot be read")
+                return False
+            data += progress.consumed
+            size -= progress.consumed
+            if most and <int64_t>(self.n_message + progress.produced) > most:
+                deflate_close(&self.inflate)
+                self.fail(CLOSE_TOO_BIG, "the message is too large once inflated")
+                return False
+            if piece.opcode == OP_TEXT and not utf8_feed(&self.c.receiver.utf8, scratch, progress.produced):
+                self.fail(CLOSE_INVALID_DATA, "text that is not UTF-8")
+                return False
+            if not self.append(scratch, progress.produced):
+                return False
+        return True
+
+    cdef int enqueue(self, object message) except -1:
+        if self.queue is None:
+            self.queue = deque()
+        self.queue.append(message)
+        self.n_queued += cost_of(message)
+        return 0
+
+    cdef bint deliver(self) except -1:
+        """Runs the handler, if it waits, with what came. True: it took something."""
+        cdef Task task
+        cdef bint took = False
+        while self.reader is not None and self.queue:
+            message = self.queue.popleft()
+            self.n_queued -= cost_of(message)
+            task, self.reader = self.reader, None
+            took = resume(task, message) or took
+        if self.n_queued == 0 and self.c.connection != NULL and self.reader is not None:
+            if self.c.phase == CLOSE_RECEIVED:
+                self.answer_close()
+            if self.c.phase == ENDED or (self.c.phase == CLOSE_SENT and self.c.said_goodbye and self.close_code is None):
+                task, self.reader = self.reader, None
+                resume(task, GONE)
+        return took
+
+    cdef int on_due(self) except -1:
+        cdef connection_t* connection = self.c.connection
+        if self.c.phase == ENDED:
+            self.exchange.cancel()
+        elif self.c.phase == CLOSE_RECEIVED:
+            self.answer_close()         # whatever the handler is at
+        elif self.c.phase == CLOSE_SENT:
+            self.end(CLOSE_ABNORMAL, "the close was not answered")
+        elif connection.stream.n_unsent:
+            cut_off(&self.c)
+            self.end(CLOSE_ABNORMAL, "too slow")
+        elif self.c.pinged:
+            connection_lost(connection)
+            self.end(CLOSE_ABNORMAL, "no sign of life")
+        else:
+            self.c.pinged = True
+            self.put(FIN | OP_PING, NULL, 0)
+            connection_arm(connection, self.c.options.pong_ms)
+        return 0
+
+    # The end
+
+    cdef int fail(self, int code, str reason) except -1:
+        """Their fault: nothing more is read, and that is said once the handler has answered what came before."""
+        self.c.failed = True
+        if self.c.phase != OPEN:
+            return self.end(code, reason)
+        self.c.phase = CLOSE_RECEIVED
+        self.close_code, self.close_reason = code, reason
+        connection_arm(self.c.connection, self.c.options.close_ms)
+        return 0
+
+    cdef int end(self, int code, str reason) except -1:
+        cdef connection_t* connection = self.c.connection
+        if self.c.phase == ENDED:
+            return 0
+        self.c.phase = ENDED
+        if self.close_code is None:
+            self.close_code, self.close_reason = code, reason
+        if connection.stream.source.fd >= 0:
+            stream_shut(&connection.stream)     # behind what is unsent
+        connection_arm(connection, self.c.options.close_ms)
+        return 0
+
+    cdef int answer_close(self) except -1:
+        """Their code back, or what they did wrong."""
+        if self.close_code == CLOSE_NO_STATUS:
+            self.put(FIN | OP_CLOSE, NULL, 0)
+        else:
+            self.say_close(self.close_code, self.close_reason.encode()[:MAX_CONTROL - 2] if self.c.failed else b"")
+        return self.end(self.close_code, "")
+
+    cdef int say_close(self, int code, bytes reason) except -1:
+        cdef uint8_t payload[MAX_CONTROL]
+        payload[0], payload[1] = <uint8_t>(code >> 8), <uint8_t>code
+        memcpy(payload + 2, PyBytes_AS_STRING(reason), len(reason))
+        return self.put(FIN | OP_CLOSE, payload, len(reason) + 2)
+
+    # Frames as they leave
+
+    cdef int put(self, uint8_t first, const uint8_t* data, size_t size) except -1:
+        cdef uint8_t head[MAX_FRAME_HEAD]
+        cdef connection_t* connection = self.c.connection
+        cdef Py_ssize_t n, left
+        if connection.stream.source.fd < 0:
+            return 0
+        if self.deflates and size >= self.c.options.min_deflate and first & 0x0F in (OP_TEXT, OP_BINARY) and not first & RSV1:
+            return self.put_deflated(first, data, size)
+        if is_stale(&self.c):
+            cut_off(&self.c)
+            return 0
+        n = write_frame_head(head, first, size, NULL)
+        left = stream_put(&connection.stream, head, n)
+        if left != STREAM_FAILED:
+            if connection.stream.n_unsent + size < GATHER_BYTES:
+                left = stream_put(&connection.stream, data, size) if size else left
+                loop_defer(connection.server.loop, &connection.flushing)
+            else:
+                left = stream_send(&connection.stream, data, size, False)
+                if left > 0:
+                    connection_arm(connection, connection.server.limits.send_ms)
+        if left == STREAM_FAILED:
+            connection_lost(connection)
+            return 0
+        self.c.total_put += n + size
+        connection.server.counts.bytes_sent[0] += n + size
+        return 0
+
+    cdef int put_deflated(self, uint8_t first, const uint8_t* data, size_t size) except -1:
+        cdef size_t room = deflate_bound(size)
+        cdef uint8_t* to = <uint8_t*>malloc(room)
+        cdef Py_ssize_t n
+        if to == NULL:
+            raise MemoryError
+        try:
+            if size > BATCH_BYTES:
+                with nogil:
+                    n = deflate_some(&self.deflate, data, size, True, to, room)
+            else:
+                n = deflate_some(&self.deflate, data, size, True, to, room)
+            if n < 0:
+                raise MemoryError
+            return self.put(first | RSV1, to, n)
+        finally:
+            free(to)
