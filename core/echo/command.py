@@ -1,0 +1,104 @@
+"""`hotpath-echo`: the command."""
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from hotpath.core.config import ONE_OR_MANY, Address, Size
+from hotpath.core.scalars import read_size
+from hotpath.core.serve import Options, Request, Response, Router, ServeConfig, WebSocket
+from hotpath.core.serve.config import Log, Parser, add_flags
+from hotpath.core.serve.service import serve
+from hotpath.core.wire.ws.upgrade import DeflateParameters
+
+HELLO = Response(b"hello", content_type="text/plain")
+# A compressor for each of thousands of sockets would be 300 KiB each; starting anew costs a message a few microseconds.
+FORGETFUL = DeflateParameters(server_no_context_takeover=True, client_no_context_takeover=True)
+
+
+class EchoConfig(ServeConfig, frozen=True):
+    """What every server understands, and what is echoed; the flags are the same."""
+
+    listen: Annotated[tuple[Address, ...], msgspec.Meta(min_length=1), ONE_OR_MANY] = (Address("127.0.0.1", 9001),)
+    log: Log = msgspec.field(default_factory=lambda: Log(access=None))
+    ws: bool = False                # WebSocket echo on any path, instead of HTTP
+    max_message: Size = 16 * 1024 * 1024
+    max_frame: Size = 16 * 1024 * 1024
+    deflate: bool = True            # accept permessage-deflate where it is offered
+    subprotocols: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()   # of pages that may connect; empty: all
+
+
+def hello(request: Request) -> Response:
+    """Five bytes."""
+    return HELLO
+
+
+def hello_at(request: Request, rest: str) -> Response:
+    """The same on any path."""
+    return HELLO
+
+
+def echo(request: Request, socket: WebSocket, rest: str) -> None:
+    """Each message back as it came."""
+    for message in socket:
+        socket.send(message)
+
+
+def app_of(config: EchoConfig) -> Router:
+    """The routes that `config` asks for."""
+    app = Router()
+    if config.ws:
+        options = Options(
+            max_message=config.max_message, max_frame=config.max_frame, subprotocols=config.subprotocols,
+            deflate=FORGETFUL if config.deflate else None)
+        app.websocket("/{rest:path}", origins=config.origins or ("*",), options=options)(echo)
+    else:
+        app.route("GET", "/")(hello)
+        app.route("GET", "/{rest:path}")(hello_at)
+    return app
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The flags; one that is not given is None, and the file's value stands."""
+    parser = Parser(
+        prog="hotpath-echo", allow_abbrev=False,
+        description="Answers HTTP with hello, or with --ws echoes WebSocket messages on any path.",
+        epilog="Signals to the started process: HUP reload, TERM or QUIT drain and stop, USR1 reopen logs, "
+               "USR2 upgrade the binary.")
+    parser.add_argument("command", nargs="?", choices=["serve"], help="may be left out")
+    add_flags(parser)
+    parser.add_argument("--ws", action="store_true", default=None, help="echo WebSocket messages")
+    parser.add_argument("--max-message", metavar="SIZE", type=size, help="bytes of a message, close 1009 beyond (16m)")
+    parser.add_argument("--max-frame", metavar="SIZE", type=size, help="bytes of a frame, close 1009 beyond (16m)")
+    parser.add_argument("--no-deflate", action="store_false", default=None, dest="deflate",
+                        help="decline permessage-deflate")
+    parser.add_argument("--subprotocol", metavar="NAME", action="append", dest="subprotocols",
+                        help="one that may be chosen; may be repeated")
+    parser.add_argument("--origin", metavar="O", action="append", dest="origins",
+                        help="a page's origin that may connect, others get 403; may be repeated (any)")
+    return parser.parse_args(argv)
+
+
+def size(text: str) -> int:
+    """A size as the file spells it, for argparse."""
+    try:
+        return int(read_size(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; answers its exit status: 0, or 2 for a bad file or flag."""
+    given = arguments(argv)
+    names = ("ws", "max_message", "max_frame", "deflate", "subprotocols", "origins")
+    flags: dict[str, Any] = {name: value for name in names if (value := getattr(given, name)) is not None}
+
+    def app(config: ServeConfig) -> Router:
+        assert isinstance(config, EchoConfig)
+        return app_of(msgspec.structs.replace(config, **flags))
+
+    return serve(app, given, model=EchoConfig)
