@@ -20,12 +20,14 @@
 one request; `sending` knows slow readers; `service.py` is the command.
 """
 from .config import ServeConfig
+from .frames import Block
+from .options import Options
 from .problem import RequestError, problem
 from .request import Headers, Request
 from .response import FileResponse, Response
 from .router import Router
 from .service import run, serve_command
-from .websocket import Block, Options, WebSocket
+from .websocket import WebSocket
 
 __all__ = ["Block", "FileResponse", "Headers", "Options", "Request", "RequestError", "Response", "Router",
            "ServeConfig", "WebSocket", "problem", "run", "serve_command"]

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from .options import Options
 from .problem import problem
 from .request import Request
 from .response import Response
-from .websocket import Options
 
 Authorize = Callable[[Request], object]
 

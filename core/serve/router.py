@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from .files import Files
 from .gate import Authorize, Gate
+from .options import Options
 from .table import PARAMETER, Route, Table, segments_of
-from .websocket import Options
 
 Handler = TypeVar("Handler", bound=Callable[..., object])
 

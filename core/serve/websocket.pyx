@@ -8,23 +8,24 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
 from hotpath.core.net.buffer cimport Buffer
-from hotpath.core.net.epoll cimport HEADROOM_BYTES, INBOX_BYTES, SCRATCH_BYTES, loop_call, loop_defer
-from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_put, stream_recv, stream_send, stream_shut
+from hotpath.core.net.epoll cimport HEADROOM_BYTES, INBOX_BYTES, loop_call
+from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_recv, stream_shut
+from hotpath.core.serve.assembly cimport assembly_add, assembly_drop, assembly_free
 from hotpath.core.serve.connection cimport (
-    REJECTED_SLOW_READER, connection_arm, connection_drop_input, connection_flush, connection_keep, connection_lost, connection_t)
+    connection_arm, connection_drop_input, connection_flush, connection_keep, connection_lost, connection_t)
+from hotpath.core.serve.frames cimport CLOSE_RECEIVED, CLOSE_SENT, ENDED, OPEN, socket_cut_off, socket_put_frame
 from hotpath.core.serve.table cimport Route
 from hotpath.core.tasks.line cimport link_init, link_is_empty
 from hotpath.core.tasks.task cimport park, resume, running, wake_all
-from hotpath.core.wire.ws.deflate cimport (
-    INFLATE_BROKEN, INFLATE_MORE, INFLATE_NO_MEMORY, Progress, deflate_bound, deflate_close, deflate_some, inflate_some)
+from hotpath.core.wire.ws.deflate cimport deflate_bound, deflate_close, deflate_some
 from hotpath.core.wire.ws.frame cimport (
-    BROKEN, CLOSE_ABNORMAL, CLOSE_GOING_AWAY, CLOSE_INTERNAL_ERROR, CLOSE_INVALID_DATA, CLOSE_NO_STATUS, CLOSE_NORMAL,
-    CLOSE_PROTOCOL_ERROR, CLOSE_TOO_BIG, FIN, MAX_CONTROL, MAX_FRAME_HEAD, NEED_MORE, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT,
-    PIECE_CLOSE, PIECE_DATA, PIECE_PING, RSV1, is_close_code, receive, take_payload, utf8_feed, write_frame_head)
+    BROKEN, CLOSE_ABNORMAL, CLOSE_GOING_AWAY, CLOSE_INTERNAL_ERROR, CLOSE_NO_STATUS, CLOSE_NORMAL, FIN, MAX_CONTROL, NEED_MORE,
+    OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT, PIECE_CLOSE, PIECE_DATA, PIECE_PING, RSV1, is_close_code, receive,
+    take_payload)
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
@@ -40,90 +41,15 @@ from hotpath.core.serve.response import Response
 log = logging.getLogger(__name__)
 
 cdef enum:
-    GATHER_BYTES = 16384        # from here on a send of its own is cheaper than a copy
     READ_BUDGET_BYTES = 262144  # of one client in one turn
-    SMALLEST_ROOM = 4096        # of a message that comes in pieces
     BATCH_BYTES = 16384         # from here on other threads may run meanwhile
 
 cdef object GONE = object()     # what wakes a reader: no message comes any more
 
 
-cdef bint socket_put(socket_t* socket, const uint8_t* frame, size_t size) noexcept nogil:
-    cdef connection_t* connection = socket.connection
-    cdef Py_ssize_t left
-    if connection == NULL or socket.phase >= CLOSE_SENT or connection.stream.source.fd < 0:
-        return False
-    left = connection.stream.n_unsent
-    if left and (left + size > socket.options.max_unsent or is_stale(socket)):
-        return cut_off(socket)
-    if left + size < GATHER_BYTES:
-        left = stream_put(&connection.stream, frame, size)
-        loop_defer(connection.server.loop, &connection.flushing)
-    else:
-        left = stream_send(&connection.stream, frame, size, False)
-        if left > 0:
-            connection_arm(connection, connection.server.limits.send_ms)
-    if left == STREAM_FAILED:
-        connection_lost(connection)
-        return False
-    socket.total_put += size
-    connection.server.counts.bytes_sent[0] += size
-    return True
-
-
-cdef bint cut_off(socket_t* socket) noexcept nogil:
-    """The client takes too little for too long: what is queued is not what it should see next."""
-    socket.connection.server.counts.rejected[<int>REJECTED_SLOW_READER] += 1
-    connection_lost(socket.connection)
-    return False
-
-
-cdef bint is_stale(socket_t* socket) noexcept nogil:
-    """Has some byte waited longer than allowed? One mark at a time is followed through the queue, so up to twice as long."""
-    cdef connection_t* connection = socket.connection
-    cdef int64_t now_ms = connection.server.loop.now_ms
-    if connection.stream.n_unsent == 0:
-        socket.marked_ms = 0
-    elif socket.marked_ms == 0 or socket.total_put - connection.stream.n_unsent >= socket.mark:
-        socket.mark, socket.marked_ms = socket.total_put, now_ms
-    return socket.marked_ms != 0 and socket.options.age_ms != 0 and now_ms - socket.marked_ms > socket.options.age_ms
-
-
 cdef size_t cost_of(object message) except? 0:
     """What it counts for in the queue; an empty one is something too."""
     return <size_t>len(message) + 1
-
-
-cdef class Block:
-    """One message as a frame, encoded once to be sent to many: `socket.send_shared(block)`."""
-
-    def __init__(self, message):
-        """Of a str a text message, of bytes a binary one."""
-        cdef uint8_t head[MAX_FRAME_HEAD]
-        data = message.encode() if isinstance(message, str) else bytes(message)
-        n = write_frame_head(head, FIN | (OP_TEXT if isinstance(message, str) else OP_BINARY), len(data), NULL)
-        self.frame = (<char*>head)[:n] + data
-
-
-cdef class Options:
-    """What a websocket's route allows; times in seconds, 0: for ever.
-
-    max_message, max_frame: bytes of payload (inflated), 0: any. subprotocols: what may be chosen. deflate: the
-    DeflateParameters we want, None: no compression. ping_s: of silence before a ping, pong_s: for an answer.
-    close_s: for the client's close frame. max_unsent, age_s: how much may wait for a slow client, and how long.
-    max_queued: bytes received that no handler has asked for.
-    """
-
-    def __init__(self, int64_t max_message=1024 * 1024, *, int64_t max_frame=0, subprotocols=(), deflate=None, double ping_s=30.0,
-                 double pong_s=30.0, double close_s=5.0, uint32_t max_unsent=1024 * 1024, double age_s=30.0,
-                 uint32_t max_queued=65536, uint32_t min_deflate=128):
-        if max_message < 0 or max_frame < 0 or min(ping_s, pong_s, close_s, age_s) < 0:
-            raise ValueError("a limit is 0, for none, or more")
-        self.c.max_message, self.c.max_frame = max_message, max_frame
-        self.c.ping_ms, self.c.pong_ms, self.c.close_ms = <int64_t>(ping_s * 1000), <int64_t>(pong_s * 1000), <int64_t>(close_s * 1000)
-        self.c.age_ms, self.c.max_unsent, self.c.max_queued = <int64_t>(age_s * 1000), max_unsent, max_queued
-        self.c.min_deflate = min_deflate
-        self.subprotocols, self.deflate = tuple(subprotocols), deflate
 
 
 def upgrade(Exchange exchange) -> object:
@@ -153,8 +79,7 @@ cdef class WebSocket(Upgraded):
         link_init(&self.writers)
 
     def __dealloc__(self):
-        free(self.message)
-        deflate_close(&self.inflate)
+        assembly_free(&self.assembly)
         deflate_close(&self.deflate)
 
     cdef int open(self, Exchange exchange, Options options, opening) except -1:
@@ -166,8 +91,8 @@ cdef class WebSocket(Upgraded):
         agreed = opening.deflate
         if agreed is not None:
             self.deflates = self.c.receiver.deflate = True
-            self.inflate.window_bits, self.deflate.window_bits = agreed.client_max_window_bits, agreed.server_max_window_bits
-            self.inflate.keeps_context = not agreed.client_no_context_takeover
+            self.assembly.inflate.window_bits, self.deflate.window_bits = agreed.client_max_window_bits, agreed.server_max_window_bits
+            self.assembly.inflate.keeps_context = not agreed.client_no_context_takeover
             self.deflate.keeps_context = not agreed.server_no_context_takeover
             self.deflate.level, self.deflate.mem_level = 6, 8
         return 0
@@ -431,7 +356,7 @@ cdef class WebSocket(Upgraded):
             if used == NEED_MORE:
                 break
             if used == BROKEN:
-                self.fail(self.c.receiver.close_code, self.c.receiver.error.decode())
+                self.refuse()
                 return size
             if used == 0:
                 return size             # behind their close frame nothing counts
@@ -457,7 +382,7 @@ cdef class WebSocket(Upgraded):
     cdef int take_close(self, Piece* piece) except -1:
         cdef uint8_t* payload = <uint8_t*>piece.data
         if not take_payload(&self.c.receiver, piece, payload):
-            return self.fail(self.c.receiver.close_code, self.c.receiver.error.decode())
+            return self.refuse()
         if self.close_code is None:
             self.close_code = piece.close_code
             self.close_reason = PyUnicode_DecodeUTF8(<char*>payload, piece.size, NULL)
@@ -470,7 +395,7 @@ cdef class WebSocket(Upgraded):
 
     cdef int take_data(self, Piece* piece) except -1:
         cdef uint8_t* payload = <uint8_t*>piece.data
-        cdef uint8_t* to
+        cdef uint8_t* scratch = self.c.connection.server.loop.scratch
         cdef bint valid
         if piece.starts and piece.ends and not piece.compressed:
             if piece.opcode == OP_BINARY:
@@ -478,79 +403,24 @@ cdef class WebSocket(Upgraded):
                 take_payload(&self.c.receiver, piece, <uint8_t*>PyBytes_AS_STRING(message))
             else:
                 if not take_payload(&self.c.receiver, piece, payload):
-                    return self.fail(self.c.receiver.close_code, self.c.receiver.error.decode())
+                    return self.refuse()
                 message = PyUnicode_DecodeUTF8(<char*>payload, piece.size, NULL)
             return self.enqueue(message)
-        if piece.starts:
-            self.n_message = 0
-            if piece.compressed:
-                self.c.receiver.utf8.state = 0
         if piece.size > BATCH_BYTES:
             with nogil:
-                valid = take_payload(&self.c.receiver, piece, payload)
+                valid = assembly_add(&self.assembly, &self.c.receiver, piece, scratch)
         else:
-            valid = take_payload(&self.c.receiver, piece, payload)
+            valid = assembly_add(&self.assembly, &self.c.receiver, piece, scratch)
         if not valid:
-            return self.fail(self.c.receiver.close_code, self.c.receiver.error.decode())
-        if not (self.append_inflated(piece) if piece.compressed else self.append(payload, piece.size)):
-            return 0                    # it failed, and that was said
+            return self.refuse()
         if piece.ends:
             if piece.opcode == OP_BINARY:
-                message = PyBytes_FromStringAndSize(<char*>self.message, self.n_message)
+                message = PyBytes_FromStringAndSize(<char*>self.assembly.data, self.assembly.size)
             else:
-                if piece.compressed and self.c.receiver.utf8.state:
-                    return self.fail(CLOSE_INVALID_DATA, "text ends within a character")
-                message = PyUnicode_DecodeUTF8(<char*>self.message, self.n_message, NULL)
+                message = PyUnicode_DecodeUTF8(<char*>self.assembly.data, self.assembly.size, NULL)
             self.enqueue(message)
-            free(self.message)          # an idle socket owns no buffer
-            self.message, self.room = NULL, 0
+            assembly_drop(&self.assembly)       # an idle socket owns no buffer
         return 0
-
-    cdef bint append(self, const uint8_t* data, size_t size) except -1:
-        cdef uint8_t* larger
-        cdef size_t room = self.room
-        if self.n_message + size > room:
-            room = max(2 * room, self.n_message + size, <size_t>SMALLEST_ROOM)
-            larger = <uint8_t*>realloc(self.message, room)
-            if larger == NULL:
-                self.fail(CLOSE_TOO_BIG, "no memory for a message of this size")
-                return False
-            self.message, self.room = larger, room
-        if size:
-            memcpy(self.message + self.n_message, data, size)
-        self.n_message += size
-        return True
-
-    cdef bint append_inflated(self, Piece* piece) except -1:
-        """Through the loop's scratch memory: what a few bytes blow up to is measured before it is kept."""
-        cdef uint8_t* scratch = self.c.connection.server.loop.scratch
-        cdef const uint8_t* data = piece.data
-        cdef size_t size = piece.size
-        cdef int64_t most = self.c.options.max_message
-        cdef Progress progress
-        cdef int result = INFLATE_MORE
-        while result == INFLATE_MORE:
-            if size > BATCH_BYTES:
-                with nogil:
-                    result = inflate_some(&self.inflate, data, size, piece.ends, scratch, SCRATCH_BYTES, &progress)
-            else:
-                result = inflate_some(&self.inflate, data, size, piece.ends, scratch, SCRATCH_BYTES, &progress)
-            if result == INFLATE_BROKEN or result == INFLATE_NO_MEMORY:
-                deflate_close(&self.inflate)
-                self.fail(CLOSE_INVALID_DATA if result == INFLATE_BROKEN else <int>CLOSE_TOO_BIG, "the compressed data cannot be read")
-                return False
-            data += progress.consumed
-            size -= progress.consumed
-            if most and <int64_t>(self.n_message + progress.produced) > most:
-                deflate_close(&self.inflate)
-                self.fail(CLOSE_TOO_BIG, "the message is too large once inflated")
-                return False
-            if piece.opcode == OP_TEXT and not utf8_feed(&self.c.receiver.utf8, scratch, progress.produced):
-                self.fail(CLOSE_INVALID_DATA, "text that is not UTF-8")
-                return False
-            if not self.append(scratch, progress.produced):
-                return False
-        return True
 
     cdef int enqueue(self, object message) except -1:
         if self.queue is None:
@@ -585,7 +455,7 @@ cdef class WebSocket(Upgraded):
         elif self.c.phase == CLOSE_SENT:
             self.end(CLOSE_ABNORMAL, "the close was not answered")
         elif connection.stream.n_unsent:
-            cut_off(&self.c)
+            socket_cut_off(&self.c)
             self.end(CLOSE_ABNORMAL, "too slow")
         elif self.c.pinged:
             connection_lost(connection)
@@ -597,6 +467,9 @@ cdef class WebSocket(Upgraded):
         return 0
 
     # The end
+
+    cdef int refuse(self) except -1:
+        return self.fail(self.c.receiver.close_code, self.c.receiver.error.decode())
 
     cdef int fail(self, int code, str reason) except -1:
         """Their fault: nothing more is read, and that is said once the handler has answered what came before."""
@@ -637,31 +510,9 @@ cdef class WebSocket(Upgraded):
     # Frames as they leave
 
     cdef int put(self, uint8_t first, const uint8_t* data, size_t size) except -1:
-        cdef uint8_t head[MAX_FRAME_HEAD]
-        cdef connection_t* connection = self.c.connection
-        cdef Py_ssize_t n, left
-        if connection.stream.source.fd < 0:
-            return 0
-        if self.deflates and size >= self.c.options.min_deflate and first & 0x0F in (OP_TEXT, OP_BINARY) and not first & RSV1:
+        if self.deflates and size >= self.c.options.min_deflate and first & 0x0F in (OP_TEXT, OP_BINARY):
             return self.put_deflated(first, data, size)
-        if is_stale(&self.c):
-            cut_off(&self.c)
-            return 0
-        n = write_frame_head(head, first, size, NULL)
-        left = stream_put(&connection.stream, head, n)
-        if left != STREAM_FAILED:
-            if connection.stream.n_unsent + size < GATHER_BYTES:
-                left = stream_put(&connection.stream, data, size) if size else left
-                loop_defer(connection.server.loop, &connection.flushing)
-            else:
-                left = stream_send(&connection.stream, data, size, False)
-                if left > 0:
-                    connection_arm(connection, connection.server.limits.send_ms)
-        if left == STREAM_FAILED:
-            connection_lost(connection)
-            return 0
-        self.c.total_put += n + size
-        connection.server.counts.bytes_sent[0] += n + size
+        socket_put_frame(&self.c, first, data, size)
         return 0
 
     cdef int put_deflated(self, uint8_t first, const uint8_t* data, size_t size) except -1:
@@ -678,6 +529,7 @@ cdef class WebSocket(Upgraded):
                 n = deflate_some(&self.deflate, data, size, True, to, room)
             if n < 0:
                 raise MemoryError
-            return self.put(first | RSV1, to, n)
+            socket_put_frame(&self.c, first | RSV1, to, n)
         finally:
             free(to)
+        return 0
