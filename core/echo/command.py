@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -14,6 +15,8 @@ from hotpath.core.serve.config import Log, Parser, add_flags
 from hotpath.core.serve.service import serve
 from hotpath.core.wire.ws.upgrade import DeflateParameters
 
+from .raw import attach
+
 HELLO = Response(b"hello", content_type="text/plain")
 # A compressor for each of thousands of sockets would be 300 KiB each; starting anew costs a message a few microseconds.
 FORGETFUL = DeflateParameters(server_no_context_takeover=True, client_no_context_takeover=True)
@@ -24,6 +27,7 @@ class EchoConfig(ServeConfig, frozen=True):
 
     listen: Annotated[tuple[Address, ...], msgspec.Meta(min_length=1), ONE_OR_MANY] = (Address("127.0.0.1", 9001),)
     log: Log = msgspec.field(default_factory=lambda: Log(access=None))
+    raw: bool = False               # answer from C, without a handler; then nothing is compressed
     ws: bool = False                # WebSocket echo on any path, instead of HTTP
     max_message: Size = 16 * 1024 * 1024
     max_frame: Size = 16 * 1024 * 1024
@@ -59,6 +63,8 @@ def app_of(config: EchoConfig) -> Router:
     else:
         app.route("GET", "/")(hello)
         app.route("GET", "/{rest:path}")(hello_at)
+    if config.raw:
+        app.at_worker(partial(attach, config))
     return app
 
 
@@ -71,6 +77,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
                "USR2 upgrade the binary.")
     parser.add_argument("command", nargs="?", choices=["serve"], help="may be left out")
     add_flags(parser)
+    parser.add_argument("--raw", action="store_true", default=None,
+                        help="answer from C, without a handler or compression")
     parser.add_argument("--ws", action="store_true", default=None, help="echo WebSocket messages")
     parser.add_argument("--max-message", metavar="SIZE", type=size, help="bytes of a message, close 1009 beyond (16m)")
     parser.add_argument("--max-frame", metavar="SIZE", type=size, help="bytes of a frame, close 1009 beyond (16m)")
@@ -94,7 +102,7 @@ def size(text: str) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; answers its exit status: 0, or 2 for a bad file or flag."""
     given = arguments(argv)
-    names = ("ws", "max_message", "max_frame", "deflate", "subprotocols", "origins")
+    names = ("raw", "ws", "max_message", "max_frame", "deflate", "subprotocols", "origins")
     flags: dict[str, Any] = {name: value for name in names if (value := getattr(given, name)) is not None}
 
     def app(config: ServeConfig) -> Router:

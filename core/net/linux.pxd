@@ -9,6 +9,12 @@ cdef extern from "<sys/socket.h>" nogil:
         sa_family_t sa_family
     struct sockaddr_storage:
         sa_family_t ss_family
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+    struct msghdr:
+        iovec* msg_iov
+        size_t msg_iovlen
     enum:
         AF_INET
         AF_INET6
@@ -31,6 +37,7 @@ cdef extern from "<sys/socket.h>" nogil:
     int socket(int family, int kind, int protocol)
     ssize_t recv(int fd, void* data, size_t size, int flags)
     ssize_t send(int fd, const void* data, size_t size, int flags)
+    ssize_t sendmsg(int fd, const msghdr* message, int flags)
 
 cdef extern from "<netinet/in.h>" nogil:
     enum:

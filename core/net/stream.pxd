@@ -41,6 +41,8 @@ cdef Py_ssize_t stream_recv(stream_t* stream, uint8_t* data, size_t size) noexce
 # Takes all of it: one send, the rest is copied to `unsent` and leaves on the next writable edge (stream_flush).
 # Bytes still unsent afterwards (0: all left), or STREAM_FAILED. `more`: another send follows in this turn (MSG_MORE).
 cdef Py_ssize_t stream_send(stream_t* stream, const uint8_t* data, size_t size, bint more) noexcept nogil
+# As stream_send, of a head and what it heads, in one call.
+cdef Py_ssize_t stream_send_both(stream_t* stream, const uint8_t* head, size_t head_size, const uint8_t* data, size_t size) noexcept nogil
 # As stream_send, but nothing leaves before the next stream_flush or stream_send: small pieces of one turn share a packet.
 cdef Py_ssize_t stream_put(stream_t* stream, const uint8_t* data, size_t size) noexcept nogil
 cdef Py_ssize_t stream_flush(stream_t* stream) noexcept nogil                      # as above, of what is kept

@@ -4,12 +4,12 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINTR, EIO, ENOMEM, EPIPE, errno
 from libc.stdint cimport UINT32_MAX
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from hotpath.core.net.buffer cimport buffer_give, buffer_take
 from hotpath.core.net.linux cimport (
     EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK,
-    SHUT_WR, SO_ERROR, SOL_SOCKET, getsockopt, off_t, recv, send, sendfile, shutdown, socklen_t, write)
+    SHUT_WR, SO_ERROR, SOL_SOCKET, getsockopt, off_t, iovec, msghdr, recv, send, sendfile, sendmsg, shutdown, socklen_t, write)
 from hotpath.core.net.epoll cimport (
     INBOX_BYTES, RANK_CLIENT, RANK_UPSTREAM, loop_add, loop_arm, loop_call, loop_close, loop_defer, loop_disarm)
 
@@ -146,6 +146,38 @@ cdef Py_ssize_t flush(stream_t* stream, bint more) noexcept nogil:
 
 cdef Py_ssize_t stream_flush(stream_t* stream) noexcept nogil:
     return flush(stream, False)
+
+
+cdef Py_ssize_t stream_send_both(stream_t* stream, const uint8_t* head, size_t head_size, const uint8_t* data,
+                                 size_t size) noexcept nogil:
+    cdef iovec parts[2]
+    cdef msghdr message
+    cdef Py_ssize_t n = -1
+    if stream.shut:
+        return failed(EPIPE)
+    if stream.unsent != NULL and flush(stream, True) < 0:
+        return STREAM_FAILED
+    if stream.unsent != NULL or not stream.writable:
+        return stream_put(stream, data, size) if stream_put(stream, head, head_size) >= 0 else STREAM_FAILED
+    memset(&message, 0, sizeof(message))
+    parts[0].iov_base, parts[0].iov_len = <void*>head, head_size
+    parts[1].iov_base, parts[1].iov_len = <void*>data, size
+    message.msg_iov, message.msg_iovlen = parts, 2
+    while n < 0:
+        n = sendmsg(stream.source.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+        if n < 0 and errno == EAGAIN:
+            n = 0
+        elif n < 0 and errno != EINTR:
+            stream.hung = stream.readable = True        # as in send_some
+            return STREAM_FAILED
+    if <size_t>n == head_size + size:
+        return 0
+    stream.writable = False
+    if <size_t>n < head_size:
+        if stream_put(stream, head + n, head_size - n) < 0:
+            return STREAM_FAILED
+        n = <Py_ssize_t>head_size
+    return stream_put(stream, data + (n - head_size), size - (n - head_size))
 
 
 cdef Py_ssize_t stream_send(stream_t* stream, const uint8_t* data, size_t size, bint more) noexcept nogil:

@@ -74,6 +74,8 @@ cdef void server_accept(listener_t* listener, int fd, const sockaddr_storage* pe
 
 cdef void connection_free(connection_t* connection) noexcept nogil:
     cdef server_t* server = connection.server
+    if connection.taker != NULL:
+        server.taken(connection)
     connection_drop_input(connection)
     loop_disarm(server.loop, &connection.stream.deadline)       # an Upgraded may have armed it behind the close
     if connection.previous != NULL:
@@ -131,19 +133,22 @@ cdef void on_events(Source* source, uint32_t events) noexcept nogil:
     cdef connection_t* connection = <connection_t*>source
     cdef bint was_hung = connection.stream.hung
     stream_note(&connection.stream, events)
-    if events & (EPOLLHUP | EPOLLERR) and connection.upgraded == NULL:
+    if events & (EPOLLHUP | EPOLLERR) and connection.upgraded == NULL and connection.taker == NULL:
         connection_lost(connection)
         return
     if connection.stream.n_unsent and connection.stream.writable and not connection_flush(connection):
         return
     if connection.upgraded != NULL:         # it reads first what was said before an end
         loop_call(connection.server.loop, &connection.callback)
+    elif connection.taker != NULL:
+        connection.server.taken(connection)
     elif connection.exchange == NULL:
         if connection.last:
             if connection.stream.n_unsent == 0:
                 connection_end(connection)
         elif connection_gather(connection):
-            loop_call(connection.server.loop, &connection.callback)
+            if connection.server.answer == NULL or not connection.server.answer(connection):
+                loop_call(connection.server.loop, &connection.callback)
     elif connection.waits == WAITS_BODY:
         if connection.stream.readable:
             loop_call(connection.server.loop, &connection.callback)
@@ -171,7 +176,8 @@ cdef bint connection_flush(connection_t* connection) noexcept nogil:
         return False
     if left:                                # asked for when the kernel takes bytes again, so there was progress
         connection_arm(connection, connection.server.limits.send_ms)
-    elif connection.exchange == NULL and connection.upgraded == NULL and not connection.last and connection.input == NULL:
+    elif (connection.exchange == NULL and connection.upgraded == NULL and connection.taker == NULL and not connection.last
+            and connection.input == NULL):
         connection_rest(connection)
     return True
 
@@ -259,7 +265,10 @@ cdef bint connection_keep(connection_t* connection, const uint8_t* data, size_t 
 cdef void on_due(Deadline* deadline) noexcept nogil:
     cdef connection_t* connection = <connection_t*>(
         <char*>deadline - (<size_t>&(<connection_t*><size_t>4096).stream.deadline - 4096))
-    if connection.upgraded == NULL and (connection.stream.n_unsent or connection.waits == WAITS_ROOM):
+    if connection.taker != NULL:
+        connection.late = True
+        connection.server.taken(connection)
+    elif connection.upgraded == NULL and (connection.stream.n_unsent or connection.waits == WAITS_ROOM):
         connection.server.counts.rejected[<int>REJECTED_SLOW_READER] += 1
         connection_lost(connection)
     elif connection.upgraded != NULL or connection.waits == WAITS_BODY:
@@ -321,6 +330,8 @@ cdef void server_drain(server_t* server, int64_t grace_ms) noexcept nogil:
         next = connection.next
         if connection.upgraded != NULL:
             loop_call(server.loop, &connection.callback)    # it says goodbye in its own protocol
+        elif connection.taker != NULL:
+            server.taken(connection)
         elif connection.exchange == NULL and not connection.lingering and connection.input == NULL and connection.stream.n_unsent == 0:
             # A request may be on the wire already: answered with Connection: close, not cut.
             connection_arm(connection, grace_ms)

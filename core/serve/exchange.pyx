@@ -59,6 +59,9 @@ cdef int attend(Callback* callback) except -1:
         exchange = None
     if connection.exchange != NULL:
         return 0
+    if connection.taker != NULL:
+        connection.server.taken(connection)
+        return 0
     if connection.stream.source.fd < 0:
         loop_defer(connection.server.loop, &connection.server.sweep)    # which passed us over: we were queued
         return 0
@@ -72,7 +75,7 @@ cdef int proceed(connection_t* connection) except -1:
     if connection.proceeding:
         return 0
     connection.proceeding = True
-    while (connection.exchange == NULL and connection.stream.source.fd >= 0 and not connection.lingering and not connection.last
+    while (connection.exchange == NULL and connection.taker == NULL and connection.stream.source.fd >= 0 and not connection.lingering and not connection.last
            and connection.stream.n_unsent <= server.c.limits.high_water):
         if n == MAX_PIPELINED:
             loop_call(server.c.loop, &connection.callback)
@@ -534,10 +537,12 @@ cdef class Exchange(Incoming):
         connection.exchange = NULL
         if connection.upgraded != NULL:
             connection.upgraded = NULL
-            connection.last = LAST_OURS
+            connection.last = LAST_OURS if connection.taker == NULL else LAST_NOT
         Py_DECREF(self)
         if connection.stream.source.fd < 0:
             connection_free(connection)
+        elif connection.taker != NULL:
+            server.taken(connection)            # frames may have come with the request
         elif connection.last:
             if connection.stream.n_unsent == 0:
                 connection_end(connection)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
+from .exchange import Server
 from .files import Files
 from .gate import Authorize, Gate
 from .options import Options
@@ -27,6 +28,7 @@ class Router:
         """Start without a route."""
         self._routes: list[Route] = []
         self.starters: list[Callable[[], object]] = []
+        self.attachers: list[Callable[[Server], object]] = []
 
     def route(self, method: str, path: str, *, max_body: int | None = -2) -> Callable[[Handler], Handler]:
         """Let the function below answer `method` at `path`, called with the request and the path's parameters.
@@ -86,6 +88,10 @@ class Router:
         """Run the function below in a task of each worker, once it serves."""
         self.starters.append(function)
         return function
+
+    def at_worker(self, function: Callable[[Server], object]) -> None:
+        """Give the function each worker's Server before it serves: C code may then answer heads by itself."""
+        self.attachers.append(function)
 
     @property
     def routes(self) -> Iterable[Route]:

@@ -83,7 +83,7 @@ class ServerGeneration:
             whole.add(route.method, route.pattern, route.handler,
                       max_body=None if route.max_body == -1 else route.max_body, gate=route.gate,
                       more=1 if route.gate is None else 2)
-        whole.starters = app.starters
+        whole.starters, whole.attachers = app.starters, app.attachers
         for path, handler in (("/healthz", self.healthz), ("/metrics", self.metrics)):
             with suppress(ValueError):      # the application's own stays
                 whole.add("GET", path, handler)
@@ -98,7 +98,8 @@ class ServerGeneration:
     def run_worker(self, context: WorkerContext) -> None:
         """In the child."""
         self._worker = Worker(self._config, self._table, self._shared, context.index, self._sockets,
-                              self.access_log, self._app.starters, self._service.log_reopeners())
+                              self.access_log, self._app.starters, self._service.log_reopeners(),
+                              self._app.attachers)
         self._worker.run(context)
 
     def healthz(self, request: Request) -> Response:

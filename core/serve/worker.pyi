@@ -5,6 +5,7 @@ from typing_extensions import disjoint_base
 
 from hotpath.core.net.lines import LineFile
 from hotpath.core.serve.config import ServeConfig
+from hotpath.core.serve.exchange import Server
 from hotpath.core.serve.table import Table
 from hotpath.core.worker import WorkerContext
 
@@ -15,7 +16,7 @@ class Worker:
     def __init__(
         self, config: ServeConfig, table: Table, shared: object, index: int, sockets: Sequence[socket.socket],
         access_log: LineFile | None, starters: Iterable[Callable[[], object]] = (),
-        reopeners: Iterable[Callable[[], None]] = ()
+        reopeners: Iterable[Callable[[], None]] = (), attachers: Iterable[Callable[[Server], object]] = ()
     ) -> None: ...
     def run(self, context: WorkerContext) -> None: ...
     def start(self) -> None: ...

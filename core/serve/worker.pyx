@@ -55,7 +55,8 @@ cdef int warn(int error, uint64_t n_failed) except -1:
 cdef class Worker:
     """Serves `sockets` (listening, non-blocking; taken over) with `table` until it is told to drain.
 
-    `shared` is what it shares with the others, `access_log` may be None; `starters` are run in tasks once it serves.
+    `shared` is what it shares with the others, `access_log` may be None; `starters` are run in tasks once it serves;
+    `attachers` get the Server before that.
     """
 
     cdef Server server
@@ -69,7 +70,8 @@ cdef class Worker:
     def __dealloc__(self):
         free(self.listeners)
 
-    def __init__(self, config, Table table, shared, int index, sockets, LineFile access_log or None, starters=(), reopeners=()):
+    def __init__(self, config, Table table, shared, int index, sockets, LineFile access_log or None, starters=(), reopeners=(),
+                 attachers=()):
         cdef Counters counters = shared.counters
         cdef Gauges gauges = shared.gauges
         cdef Server server = Server.__new__(Server)
@@ -90,6 +92,8 @@ cdef class Worker:
             server.access.json = config.log.access.format == "json"
             server.access.second = -1
         server_start(&server.c)
+        for attach_to in attachers:
+            attach_to(server)
         self.listeners = <listener_t*>calloc(max(1, len(sockets)), sizeof(listener_t))
         if self.listeners == NULL:
             raise MemoryError
