@@ -1,4 +1,4 @@
-"""Ours under the names of h11: servers and clients written for h11 run on it."""
+"""Ours under the names of h11 and wsproto: servers and clients written for them run on it."""
 from __future__ import annotations
 
 import subprocess
@@ -8,6 +8,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from websockets.sync.client import connect
 
 from hotpath.core.wire import install
 from tests.waiting import running, wait_for_port
@@ -45,6 +46,22 @@ with httpcore.ConnectionPool(max_connections=1) as pool:
         for body in (b"", b"hello", b"x" * 100000, iter([b"one", b"two"])):
             answer = pool.request("POST", sys.argv[1], headers={"X-Kind": "test"}, content=body)
             sys.stdout.write(f"{answer.status} {len(answer.content)} {dict(answer.headers)[b'X-Kind'].decode()}\\n")
+"""
+
+
+WEBSOCKETS = """
+from hotpath.core.wire import install
+install()
+import sys
+import uvicorn
+
+async def app(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] != "websocket.disconnect":
+        await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
+
+uvicorn.run(app, port=int(sys.argv[1]), http="h11", ws="wsproto", lifespan="off", log_level="warning")
 """
 
 
@@ -100,6 +117,16 @@ def test_uvicorn_serves_on_it(port: int):
         client.sock.sendall(b"nonsense\r\n\r\n")
         assert client.sock.recv(12) == b"HTTP/1.1 400"
         client.close()
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_uvicorn_speaks_websocket_on_it(compression: str | None, port: int):
+    with running([sys.executable, "-P", "-c", WEBSOCKETS, str(port)]):
+        wait_for_port(port)
+        with connect(f"ws://127.0.0.1:{port}/", compression=compression) as socket:
+            for message in ("hello", b"bytes", "", "é" * 1000, b"x" * 70000):
+                socket.send(message)
+                assert socket.recv(timeout=20) == message
 
 
 class EchoHandler(BaseHTTPRequestHandler):

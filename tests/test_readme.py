@@ -1,0 +1,65 @@
+"""What the README shows does what it says."""
+import json
+import re
+import runpy
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from hotpath.core.serve.testing import serving
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+
+
+def block(language: str, word: str) -> str:
+    """The block in `language` that has `word` in it."""
+    found, = [text for name, text in BLOCKS if name == language and word in text]
+    return found
+
+
+def test_the_ring_owns_keys():
+    names: dict[str, object] = {}
+    exec(block("python", "ring = Ring"), names)
+    assert names["ring"].owner("user:42") in {"a", "b", "c", "d"}
+
+
+def test_the_server_answers_and_echoes(tmp_path):
+    (tmp_path / "app.py").write_text(block("python", "app = Router()"))
+    app = runpy.run_path(str(tmp_path / "app.py"), run_name="app")["app"]
+    with serving(app) as served:
+        with urllib.request.urlopen(f"http://{served.address}/v1/items/7") as answer:
+            assert json.load(answer)["id"] == 7
+        with connect(f"ws://{served.address}/v1/live", origin="https://shop.example") as socket:
+            socket.send("hello")
+            assert socket.recv(timeout=10) == "hello"
+
+
+def test_others_run_on_ours():
+    code = f"""{block("python", "install()")}
+import h11, wsproto
+print(h11.Connection.__module__, wsproto.WSConnection.__module__)
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert all(module.startswith("hotpath.") for module in done.stdout.split())
+
+
+def test_the_configuration_is_accepted(tmp_path):
+    (tmp_path / "proxy.yaml").write_text(block("yaml", "upstreams:"))
+    command = [str(Path(sys.executable).with_name("hotpath-proxy")), "-c", str(tmp_path / "proxy.yaml"), "-t"]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", re.findall(r"\.venv/bin/(hotpath-\w+)", README))
+def test_the_commands_exist(command):
+    argv = [str(Path(sys.executable).with_name(command)), "--help"]
+    assert command in subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_links_lead_somewhere():
+    root = Path(__file__).parents[1]
+    assert [link for link in re.findall(r"\]\(([\w./]+)\)", README) if not (root / link).exists()] == []
