@@ -11,8 +11,8 @@ cdef struct assembly_t:
     size_t size
     size_t room
 
-# Adds a piece's payload, which is changed where it lies. `scratch`: SCRATCH_BYTES that are free meanwhile. False: it may not be, and
+# Adds a piece's payload, which may be changed where it lies. `inbox`: INBOX_BYTES that are free meanwhile. False: it may not be, and
 # the receiver's close_code and error say why.
-cdef bint assembly_add(assembly_t* assembly, Receiver* receiver, Piece* piece, uint8_t* scratch) noexcept nogil
+cdef bint assembly_add(assembly_t* assembly, Receiver* receiver, Piece* piece, uint8_t* inbox) noexcept nogil
 cdef void assembly_drop(assembly_t* assembly) noexcept nogil        # the message, not the window
 cdef void assembly_free(assembly_t* assembly) noexcept nogil

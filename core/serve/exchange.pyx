@@ -44,12 +44,14 @@ cdef enum:
 cdef int attend(Callback* callback) except -1:
     cdef connection_t* connection = <connection_t*>callback.owner
     cdef Exchange exchange
+    cdef Upgraded taken
     if connection.server.closed:
         return 0
     if connection.exchange != NULL:
         exchange = <Exchange>connection.exchange
         if connection.upgraded != NULL:
-            return (<Upgraded>connection.upgraded).attend()
+            taken = <Upgraded>connection.upgraded       # ours too meanwhile: it may end
+            return taken.attend()
         if connection.stream.source.fd < 0:
             exchange.cancel()
             return 0

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t
 
 from hotpath.core.net.epoll cimport loop_defer
-from hotpath.core.net.stream cimport STREAM_FAILED, stream_put, stream_send
+from hotpath.core.net.stream cimport STREAM_FAILED, stream_put, stream_send, stream_send_both
 from hotpath.core.serve.connection cimport REJECTED_SLOW_READER, connection_arm, connection_lost, connection_t
 from hotpath.core.wire.ws.frame cimport FIN, MAX_FRAME_HEAD, OP_BINARY, OP_TEXT, write_frame_head
 
@@ -24,11 +24,19 @@ cdef bint socket_put(socket_t* socket, const uint8_t* frame, size_t size) noexce
 cdef bint socket_put_frame(socket_t* socket, uint8_t first, const uint8_t* data, size_t size) noexcept nogil:
     cdef connection_t* connection = socket.connection
     cdef uint8_t head[MAX_FRAME_HEAD]
-    cdef Py_ssize_t n = write_frame_head(head, first, size, NULL)
+    cdef Py_ssize_t left, n = write_frame_head(head, first, size, NULL)
     if connection.stream.source.fd < 0:
         return False
     if is_stale(socket):
         return socket_cut_off(socket)
+    if size >= GATHER_BYTES:
+        left = stream_send_both(&connection.stream, head, n, data, size)
+        if left > 0:
+            connection_arm(connection, connection.server.limits.send_ms)
+        if left == STREAM_FAILED:
+            connection_lost(connection)
+            return False
+        return count(socket, n + size)
     if stream_put(&connection.stream, head, n) == STREAM_FAILED:
         connection_lost(connection)
         return False

@@ -12,7 +12,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from hotpath.core.net.buffer cimport Buffer
-from hotpath.core.net.epoll cimport HEADROOM_BYTES, INBOX_BYTES, loop_call
+from hotpath.core.net.epoll cimport SCRATCH_BYTES, loop_call
 from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_recv, stream_shut
 from hotpath.core.serve.assembly cimport assembly_add, assembly_drop, assembly_free
 from hotpath.core.serve.connection cimport (
@@ -62,6 +62,7 @@ def upgrade(Exchange exchange) -> object:
         refusal = route.gate(exchange.request)
         if refusal is not None:
             return refusal
+        exchange.request.fields = None  # parsed again if asked for: an idle socket keeps only the head's bytes
         socket = WebSocket.__new__(WebSocket)
         socket.open(exchange, options, opening)
         return socket
@@ -302,7 +303,7 @@ cdef class WebSocket(Upgraded):
         """Uses up some of what has come. False: nothing has, or nothing may be read now."""
         cdef connection_t* connection = self.c.connection
         cdef Buffer* input = connection.input
-        cdef uint8_t* data = connection.server.loop.inbox
+        cdef uint8_t* data = connection.server.loop.scratch     # larger than the inbox: a frame of 64 KiB comes whole
         cdef size_t kept = 0
         cdef Py_ssize_t n, used
         if connection.stream.source.fd < 0:
@@ -319,9 +320,10 @@ cdef class WebSocket(Upgraded):
                 else:
                     input.start += <uint32_t>used
                 return True
-            if kept > HEADROOM_BYTES:
+            if kept > SCRATCH_BYTES // 2:
                 return False            # whole frames, and the queue is full
-        n = stream_recv(&connection.stream, data, INBOX_BYTES)
+            memcpy(data, input.data + input.start, kept)
+        n = stream_recv(&connection.stream, data + kept, SCRATCH_BYTES - kept)
         if n == STREAM_NOTHING:
             return False
         if n <= 0:
@@ -333,11 +335,8 @@ cdef class WebSocket(Upgraded):
         self.c.pinged = False
         if self.c.phase == OPEN and connection.stream.n_unsent == 0:
             connection_arm(connection, self.c.options.ping_ms)
-        if kept:
-            data -= kept                # the loop keeps HEADROOM_BYTES free before its inbox
-            memcpy(data, input.data + input.start, kept)
-            n += <Py_ssize_t>kept
-            connection_drop_input(connection)
+        n += <Py_ssize_t>kept
+        connection_drop_input(connection)
         used = self.parse(data, n)
         if used < n and self.c.phase < ENDED and not connection_keep(connection, data + used, n - used):
             connection_lost(connection)
@@ -367,7 +366,7 @@ cdef class WebSocket(Upgraded):
         return at
 
     cdef int take(self, Piece* piece) except -1:
-        cdef uint8_t* payload = <uint8_t*>piece.data        # ours to change: the loop's inbox, or a buffer
+        cdef uint8_t* payload = <uint8_t*>piece.data        # ours to change: the loop's scratch, or a buffer
         if piece.kind == PIECE_DATA:
             if self.c.phase < CLOSE_SENT:
                 self.take_data(piece)
@@ -395,7 +394,7 @@ cdef class WebSocket(Upgraded):
 
     cdef int take_data(self, Piece* piece) except -1:
         cdef uint8_t* payload = <uint8_t*>piece.data
-        cdef uint8_t* scratch = self.c.connection.server.loop.scratch
+        cdef uint8_t* inbox = self.c.connection.server.loop.inbox
         cdef bint valid
         if piece.starts and piece.ends and not piece.compressed:
             if piece.opcode == OP_BINARY:
@@ -408,9 +407,9 @@ cdef class WebSocket(Upgraded):
             return self.enqueue(message)
         if piece.size > BATCH_BYTES:
             with nogil:
-                valid = assembly_add(&self.assembly, &self.c.receiver, piece, scratch)
+                valid = assembly_add(&self.assembly, &self.c.receiver, piece, inbox)
         else:
-            valid = assembly_add(&self.assembly, &self.c.receiver, piece, scratch)
+            valid = assembly_add(&self.assembly, &self.c.receiver, piece, inbox)
         if not valid:
             return self.refuse()
         if piece.ends:
