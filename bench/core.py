@@ -26,7 +26,7 @@ NOTE = """Time of one call, the median of the runs' medians, garbage collection 
 contender's, paired by run; below 1 we are faster.
 """
 OURS = "hotpath"
-RIVALS = ["mmh3", "uhashring", "httptools", "h11", "uvloop", "gevent", "pytest-benchmark"]
+RIVALS = ["mmh3", "uhashring", "httptools", "h11", "wsproto", "uvloop", "gevent", "pytest-benchmark"]
 
 Run = Mapping[str, Mapping[str, float]]         # group -> contender -> median seconds
 

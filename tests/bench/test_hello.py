@@ -7,8 +7,8 @@ from bench.processes import Server, free_ports
 from bench.rivals import WrongAnswer
 
 
-@pytest.mark.parametrize("name", [name for name in served.HTTP if not name.startswith("hotpath")])
-def test_each_rival_says_hello(name):
+@pytest.mark.parametrize("name", served.HTTP)
+def test_each_contender_says_hello(name):
     with served.running(served.HTTP, [name]) as servers:
         hello.check(servers[name])
 

@@ -51,8 +51,8 @@ def test_an_answer_without_an_upgrade_is_an_error(tmp_path):
         ws_load.opened(port)
 
 
-@pytest.mark.parametrize("name", [name for name in served.WEBSOCKET if not name.startswith("hotpath")])
-def test_each_rival_echoes(name):
+@pytest.mark.parametrize("name", served.WEBSOCKET)
+def test_each_contender_echoes(name):
     with served.running(served.WEBSOCKET, [name]) as servers:
         assert ws_load.run(servers[name].port, 2, 0.2, b"hello").requests > 2
 
