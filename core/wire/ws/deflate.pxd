@@ -11,7 +11,7 @@ cdef enum:
 # no_context_takeover the memory (some 44 KB to inflate, up to 268 KB to deflate) goes back after each message.
 cdef struct Deflate:
     void* stream                # owned z_stream; NULL: not open
-    uint8_t window_bits         # 8 to 15 to inflate, 9 to 15 to deflate (zlib cannot deflate raw with 8)
+    uint8_t window_bits         # to deflate: 9 to 15 (zlib cannot deflate raw with 8)
     uint8_t keeps_context       # from message to message: no no_context_takeover was agreed for this direction
     uint8_t level               # to deflate: 1 to 9
     uint8_t mem_level           # to deflate: 1 to 9

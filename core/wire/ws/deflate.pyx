@@ -28,6 +28,7 @@ cdef extern from "zlib.h" nogil:
     int deflateEnd(z_stream* stream)
 
 cdef enum:
+    MAX_WINDOW_BITS = 15
     MOST = 1 << 30              # zlib counts in 32 bits: larger input and room go to it in parts
     TAIL_SIZE = 4
     BETWEEN_BLOCKS = 128        # z_stream.data_type: a block just ended, and with it the last byte
@@ -53,7 +54,9 @@ cdef Open* open_stream(Deflate* deflate_, bint deflates) noexcept nogil:
         code = deflateInit2(&opened.z, deflate_.level, Z_DEFLATED, -<int> deflate_.window_bits, deflate_.mem_level,
                             Z_DEFAULT_STRATEGY)
     else:
-        code = inflateInit2(&opened.z, -<int> deflate_.window_bits)
+        # The widest window there is, whatever was agreed: with a narrower one zlib refuses a distance beyond it, but only where
+        # that reaches behind the output of the call, so the verdict would depend on how the bytes are cut.
+        code = inflateInit2(&opened.z, -MAX_WINDOW_BITS)
     if code != Z_OK:
         free(opened)
         return NULL

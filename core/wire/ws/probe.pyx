@@ -215,7 +215,7 @@ cdef class Inflate:
     cdef deflate_kernel.Deflate state
 
     def __init__(self, *, int window_bits=15, bint keeps_context=True) -> None:
-        """`window_bits`: 8 to 15."""
+        """`window_bits`: as agreed; wider windows are read as well."""
         deflate_close(&self.state)
         self.state.window_bits, self.state.keeps_context = window_bits, keeps_context
 

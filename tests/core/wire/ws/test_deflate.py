@@ -71,6 +71,18 @@ def test_what_we_compress_zlib_reads(bits: int, keeps_context: bool, level: int,
         assert decompressor.decompress(deflate.feed(message, ends=True) + TAIL) == message
 
 
+@pytest.mark.parametrize("room", [1, 100, 100_000])
+def test_a_distance_beyond_the_agreed_window_gets_one_verdict_whatever_the_room(room: int):
+    message = random.Random(1).randbytes(5000) * 2
+    payload = theirs(message, zlib.compressobj(9, zlib.DEFLATED, -15))
+    inflate, made, verdict = Inflate(window_bits=9), b"", "more"
+    while verdict == "more":
+        verdict, used, piece = inflate.feed(payload, ends=True, room=room)
+        payload, made = payload[used:], made + piece
+    assert verdict == "fed"
+    assert made == message
+
+
 def test_a_window_of_eight_bits_is_read():
     # A window of 512 bytes serves for one of 256 as long as nothing is longer.
     message = b"Hello, " * 30
