@@ -36,3 +36,5 @@ cdef bint socket_put(socket_t* socket, const uint8_t* frame, size_t size) noexce
 cdef bint socket_put_frame(socket_t* socket, uint8_t first, const uint8_t* data, size_t size) noexcept nogil
 # The client takes too little for too long: what is queued is not what it should see next. False.
 cdef bint socket_cut_off(socket_t* socket) noexcept nogil
+# Has some byte waited longer than allowed?
+cdef bint socket_is_stale(socket_t* socket) noexcept nogil

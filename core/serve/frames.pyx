@@ -16,7 +16,7 @@ cdef bint socket_put(socket_t* socket, const uint8_t* frame, size_t size) noexce
     if connection == NULL or socket.phase >= CLOSE_SENT or connection.stream.source.fd < 0:
         return False
     left = connection.stream.n_unsent
-    if left and (left + size > socket.options.max_unsent or is_stale(socket)):
+    if left and (left + size > socket.options.max_unsent or socket_is_stale(socket)):
         return socket_cut_off(socket)
     return add(socket, frame, size) and count(socket, size)
 
@@ -27,7 +27,7 @@ cdef bint socket_put_frame(socket_t* socket, uint8_t first, const uint8_t* data,
     cdef Py_ssize_t left, n = write_frame_head(head, first, size, NULL)
     if connection.stream.source.fd < 0:
         return False
-    if is_stale(socket):
+    if socket_is_stale(socket):
         return socket_cut_off(socket)
     if size >= GATHER_BYTES:
         left = stream_send_both(&connection.stream, head, n, data, size)
@@ -71,13 +71,13 @@ cdef bint socket_cut_off(socket_t* socket) noexcept nogil:
     return False
 
 
-cdef bint is_stale(socket_t* socket) noexcept nogil:
+cdef bint socket_is_stale(socket_t* socket) noexcept nogil:
     """Has some byte waited longer than allowed? One mark at a time is followed through the queue, so up to twice as long."""
     cdef connection_t* connection = socket.connection
     cdef int64_t now_ms = connection.server.loop.now_ms
     if connection.stream.n_unsent == 0:
         socket.marked_ms = 0
-    elif socket.marked_ms == 0 or socket.total_put - connection.stream.n_unsent >= socket.mark:
+    elif socket.marked_ms == 0 or socket.total_put >= socket.mark + connection.stream.n_unsent:
         socket.mark, socket.marked_ms = socket.total_put, now_ms
     return socket.marked_ms != 0 and socket.options.age_ms != 0 and now_ms - socket.marked_ms > socket.options.age_ms
 
@@ -88,6 +88,6 @@ cdef class Block:
     def __init__(self, message):
         """Of a str a text message, of bytes a binary one."""
         cdef uint8_t head[MAX_FRAME_HEAD]
-        data = message.encode() if isinstance(message, str) else bytes(message)
+        data = message.encode() if isinstance(message, str) else bytes(memoryview(message))
         n = write_frame_head(head, FIN | (OP_TEXT if isinstance(message, str) else OP_BINARY), len(data), NULL)
         self.frame = (<char*>head)[:n] + data

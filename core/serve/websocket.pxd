@@ -1,5 +1,5 @@
 """A websocket between a connection's frames and a handler's messages."""
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from hotpath.core.serve.assembly cimport assembly_t
 from hotpath.core.serve.exchange cimport Exchange, Upgraded
@@ -21,6 +21,9 @@ cdef class WebSocket(Upgraded):
     cdef assembly_t assembly    # the message under way
     cdef Deflate deflate
     cdef bint deflates
+    cdef bint finishing         # the handler is done
+    cdef int64_t end_ms         # when patience with the end of it ends; 0: it is open, or for ever
+    cdef uint64_t turn_at       # c.total_put when others last had their turn
     cdef readonly object subprotocol
     cdef readonly object close_code     # theirs, or why it ended; None: open
     cdef readonly object close_reason
@@ -30,6 +33,8 @@ cdef class WebSocket(Upgraded):
     cdef object closed_error(self)
     cdef int serve(self) except -1
     cdef int finish(self, int code) except -1
+    cdef int dismiss(self) except -1
+    cdef int look(self) except -1
     cdef int read(self) except -1
     cdef bint read_some(self) except -1
     cdef Py_ssize_t parse(self, uint8_t* data, size_t size) except -1
@@ -39,6 +44,9 @@ cdef class WebSocket(Upgraded):
     cdef int enqueue(self, object message) except -1
     cdef bint deliver(self) except -1
     cdef int on_due(self) except -1
+    cdef void arm(self, int64_t after_ms) noexcept
+    cdef void expect_end(self) noexcept
+    cdef int cut_off(self) except -1
     cdef int refuse(self) except -1         # with what the receiver says
     cdef int fail(self, int code, str reason) except -1
     cdef int end(self, int code, str reason) except -1

@@ -17,10 +17,10 @@ from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_recv,
 from hotpath.core.serve.assembly cimport assembly_add, assembly_drop, assembly_free
 from hotpath.core.serve.connection cimport (
     connection_arm, connection_drop_input, connection_flush, connection_keep, connection_lost, connection_t)
-from hotpath.core.serve.frames cimport CLOSE_RECEIVED, CLOSE_SENT, ENDED, OPEN, socket_cut_off, socket_put_frame
+from hotpath.core.serve.frames cimport CLOSE_RECEIVED, CLOSE_SENT, ENDED, OPEN, socket_cut_off, socket_is_stale, socket_put_frame
 from hotpath.core.serve.table cimport Route
 from hotpath.core.tasks.line cimport link_init, link_is_empty
-from hotpath.core.tasks.task cimport park, resume, running, wake_all
+from hotpath.core.tasks.task cimport PARKED, give_way, park, resume, running, wake, wake_all
 from hotpath.core.wire.ws.deflate cimport deflate_bound, deflate_close, deflate_some
 from hotpath.core.wire.ws.frame cimport (
     BROKEN, CLOSE_ABNORMAL, CLOSE_GOING_AWAY, CLOSE_INTERNAL_ERROR, CLOSE_NO_STATUS, CLOSE_NORMAL, FIN, MAX_CONTROL, NEED_MORE,
@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 cdef enum:
     READ_BUDGET_BYTES = 262144  # of one client in one turn
     BATCH_BYTES = 16384         # from here on other threads may run meanwhile
+    TURN_BYTES = 262144         # sent to a client that takes all at once, then others have their turn
 
 cdef object GONE = object()     # what wakes a reader: no message comes any more
 
@@ -115,7 +116,7 @@ cdef class WebSocket(Upgraded):
             raise RuntimeError("another task receives from this websocket")
         if self.c.phase == CLOSE_RECEIVED:
             self.answer_close()
-        if self.c.phase != OPEN:
+        if self.c.phase != OPEN or self.c.connection == NULL:
             raise self.closed_error()
         self.reader = task
         if self.c.blocked:
@@ -124,7 +125,8 @@ cdef class WebSocket(Upgraded):
         try:
             message = park(NULL)
         finally:
-            self.reader = None
+            if self.reader is task:
+                self.reader = None
         if message is GONE:
             raise self.closed_error()
         return message
@@ -158,6 +160,9 @@ cdef class WebSocket(Upgraded):
                 PyBuffer_Release(&view)
         if self.c.connection.stream.n_unsent > self.c.options.max_unsent // 2:
             self.wait_for_room()
+        elif self.c.total_put - self.turn_at > TURN_BYTES:
+            self.turn_at = self.c.total_put
+            give_way()
 
     def send_shared(self, Block block) -> bool:
         """Queue a message that was encoded before; never waits. False: it is closed, or was cut off for being too slow."""
@@ -180,14 +185,19 @@ cdef class WebSocket(Upgraded):
         elif self.c.phase == OPEN and self.c.connection != NULL:
             self.say_close(code, encoded)
             self.c.phase = CLOSE_SENT
+            self.expect_end()
+            loop_call(self.c.connection.server.loop, &self.c.connection.callback)       # whoever receives is told
 
     @property
     def closed(self) -> bool:
         """Nothing can be sent any more."""
-        return self.c.phase >= CLOSE_SENT or self.c.connection == NULL
+        return self.c.phase >= CLOSE_SENT or self.c.connection == NULL or self.c.connection.stream.source.fd < 0
 
     cdef int check_open(self) except -1:
         if self.c.phase >= CLOSE_SENT or self.c.connection == NULL:
+            raise self.closed_error()
+        if self.c.connection.stream.source.fd < 0:
+            self.end(CLOSE_ABNORMAL, "")        # the hub would say so, but a handler that only sends does not let it
             raise self.closed_error()
         return 0
 
@@ -204,15 +214,27 @@ cdef class WebSocket(Upgraded):
     # The task: from the 101 to the end
 
     cdef int run(self) except -1:
-        connection_arm(self.c.connection, self.c.options.ping_ms)
+        self.arm(self.c.options.ping_ms)
         loop_call(self.c.connection.server.loop, &self.c.connection.callback)      # frames may have come with the request
         try:
             self.serve()
         finally:
+            self.exchange.body_sent = self.c.total_put
+            self.c.phase = ENDED
+            self.c.blocked = False
             self.c.connection = NULL
             self.exchange = None
             self.queue = None
+            self.dismiss()
         return 0
+
+    cdef int dismiss(self) except -1:
+        """Other tasks of the handler's that still wait on its socket."""
+        cdef Task task = self.reader
+        self.reader = None
+        if task is not None:
+            wake(task, GONE)
+        return wake_all(&self.writers, None)
 
     cdef int serve(self) except -1:
         cdef Exchange exchange = self.exchange
@@ -241,13 +263,15 @@ cdef class WebSocket(Upgraded):
         self.c.blocked = False
         self.queue = None
         self.n_queued = 0
+        self.finishing = True
         if self.c.phase == CLOSE_RECEIVED and code == CLOSE_NORMAL:
             self.answer_close()
         elif self.c.phase < CLOSE_SENT:
             self.say_close(code, b"")
             self.c.phase = ENDED if self.c.phase == CLOSE_RECEIVED else CLOSE_SENT
+        self.dismiss()
         if self.c.phase == CLOSE_SENT and self.c.connection.stream.source.fd >= 0:
-            connection_arm(self.c.connection, self.c.options.close_ms)
+            self.expect_end()
             loop_call(self.c.connection.server.loop, &self.c.connection.callback)
             self.reader = running()
             try:
@@ -261,22 +285,39 @@ cdef class WebSocket(Upgraded):
     # The hub: what comes
 
     cdef int attend(self) except -1:
+        try:
+            self.look()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:           # no memory for a message, say: one client's trouble, and nothing else's
+            log.exception("websocket failed")
+            if self.c.connection != NULL:
+                connection_lost(self.c.connection)
+        return 0
+
+    cdef int look(self) except -1:
         cdef connection_t* connection = self.c.connection
         if connection == NULL:
             return 0
         if connection.stream.source.fd < 0:
             self.end(CLOSE_ABNORMAL, "")
-        if connection.late:
-            connection.late = False
-            self.on_due()
+        elif connection.stream.n_unsent and socket_is_stale(&self.c):
+            self.cut_off()
         if connection.server.draining and not self.c.said_goodbye:
             self.c.said_goodbye = True
             if self.c.phase == OPEN:
                 self.say_close(CLOSE_GOING_AWAY, b"")
                 self.c.phase = CLOSE_SENT
                 self.close_code = <int>CLOSE_GOING_AWAY
-                connection_arm(connection, self.c.options.close_ms)
+                self.expect_end()
         self.read()
+        if self.c.connection == NULL:
+            return 0
+        # Behind the reading: a sign of life that came while others were at work is one.
+        if connection.late or (self.end_ms and connection.server.loop.now_ms >= self.end_ms):
+            connection.late = False
+            self.on_due()
+            self.deliver()
         if self.c.connection != NULL and not link_is_empty(&self.writers) and (
                 self.c.phase >= CLOSE_SENT or connection.stream.n_unsent <= self.c.options.max_unsent // 4):
             wake_all(&self.writers, None)
@@ -308,6 +349,10 @@ cdef class WebSocket(Upgraded):
         cdef Py_ssize_t n, used
         if connection.stream.source.fd < 0:
             return False
+        if connection.stream.n_unsent > self.c.options.max_unsent // 2:
+            # What this turn queued may leave at once, and then no event of the kernel's would set us going again.
+            if not connection_flush(connection):
+                return False
         if self.n_queued > self.c.options.max_queued or connection.stream.n_unsent > self.c.options.max_unsent // 2:
             self.c.blocked = True
             return False
@@ -334,7 +379,7 @@ cdef class WebSocket(Upgraded):
         connection.server.counts.bytes_received[0] += <uint64_t>n
         self.c.pinged = False
         if self.c.phase == OPEN and connection.stream.n_unsent == 0:
-            connection_arm(connection, self.c.options.ping_ms)
+            self.arm(self.c.options.ping_ms)
         n += <Py_ssize_t>kept
         connection_drop_input(connection)
         used = self.parse(data, n)
@@ -361,8 +406,8 @@ cdef class WebSocket(Upgraded):
                 return size             # behind their close frame nothing counts
             at += used
             self.take(&piece)
-            if self.c.failed:
-                return size
+            if self.c.failed or self.c.connection.stream.source.fd < 0:
+                return size             # a pong could not leave, and the input is gone with the connection
         return at
 
     cdef int take(self, Piece* piece) except -1:
@@ -389,7 +434,7 @@ cdef class WebSocket(Upgraded):
             self.end(piece.close_code, "")
         else:
             self.c.phase = CLOSE_RECEIVED
-            connection_arm(self.c.connection, self.c.options.close_ms)
+            self.expect_end()
         return 0
 
     cdef int take_data(self, Piece* piece) except -1:
@@ -432,7 +477,7 @@ cdef class WebSocket(Upgraded):
         """Runs the handler, if it waits, with what came. True: it took something."""
         cdef Task task
         cdef bint took = False
-        while self.reader is not None and self.queue:
+        while self.reader is not None and self.reader.state == PARKED and self.queue:     # else a timeout came first
             message = self.queue.popleft()
             self.n_queued -= cost_of(message)
             task, self.reader = self.reader, None
@@ -440,7 +485,7 @@ cdef class WebSocket(Upgraded):
         if self.n_queued == 0 and self.c.connection != NULL and self.reader is not None:
             if self.c.phase == CLOSE_RECEIVED:
                 self.answer_close()
-            if self.c.phase == ENDED or (self.c.phase == CLOSE_SENT and self.c.said_goodbye and self.close_code is None):
+            if self.c.phase == ENDED or (self.c.phase == CLOSE_SENT and not self.finishing):
                 task, self.reader = self.reader, None
                 resume(task, GONE)
         return took
@@ -448,22 +493,37 @@ cdef class WebSocket(Upgraded):
     cdef int on_due(self) except -1:
         cdef connection_t* connection = self.c.connection
         if self.c.phase == ENDED:
+            self.end_ms = 0
             self.exchange.cancel()
         elif self.c.phase == CLOSE_RECEIVED:
             self.answer_close()         # whatever the handler is at
         elif self.c.phase == CLOSE_SENT:
             self.end(CLOSE_ABNORMAL, "the close was not answered")
+        elif connection.stream.n_unsent and connection.stream.writable:
+            # Queued in this very turn: no sign of a slow client.
+            if connection_flush(connection) and connection.stream.n_unsent == 0:
+                return self.on_due()
         elif connection.stream.n_unsent:
-            socket_cut_off(&self.c)
-            self.end(CLOSE_ABNORMAL, "too slow")
+            self.cut_off()
+        elif self.c.blocked:
+            self.arm(self.c.options.ping_ms)    # we do not listen, so its silence says nothing
         elif self.c.pinged:
             connection_lost(connection)
             self.end(CLOSE_ABNORMAL, "no sign of life")
         else:
             self.c.pinged = True
             self.put(FIN | OP_PING, NULL, 0)
-            connection_arm(connection, self.c.options.pong_ms)
+            self.arm(self.c.options.pong_ms)
         return 0
+
+    cdef void arm(self, int64_t after_ms) noexcept:
+        self.c.connection.late = False
+        connection_arm(self.c.connection, after_ms)
+
+    cdef void expect_end(self) noexcept:
+        """From now `close_ms`, also if the deadline is meanwhile that of a slow client."""
+        self.arm(self.c.options.close_ms)
+        self.end_ms = self.c.connection.server.loop.now_ms + self.c.options.close_ms if self.c.options.close_ms else 0
 
     # The end
 
@@ -477,8 +537,12 @@ cdef class WebSocket(Upgraded):
             return self.end(code, reason)
         self.c.phase = CLOSE_RECEIVED
         self.close_code, self.close_reason = code, reason
-        connection_arm(self.c.connection, self.c.options.close_ms)
+        self.expect_end()
         return 0
+
+    cdef int cut_off(self) except -1:
+        socket_cut_off(&self.c)
+        return self.end(CLOSE_ABNORMAL, "too slow")
 
     cdef int end(self, int code, str reason) except -1:
         cdef connection_t* connection = self.c.connection
@@ -489,7 +553,7 @@ cdef class WebSocket(Upgraded):
             self.close_code, self.close_reason = code, reason
         if connection.stream.source.fd >= 0:
             stream_shut(&connection.stream)     # behind what is unsent
-        connection_arm(connection, self.c.options.close_ms)
+        self.expect_end()
         return 0
 
     cdef int answer_close(self) except -1:
