@@ -45,6 +45,7 @@ cdef class WebSocket(Upgraded):
     cdef bint deliver(self) except -1
     cdef int on_due(self) except -1
     cdef void arm(self, int64_t after_ms) noexcept
+    cdef void watch_unsent(self) noexcept
     cdef void expect_end(self) noexcept
     cdef int cut_off(self) except -1
     cdef int refuse(self) except -1         # with what the receiver says

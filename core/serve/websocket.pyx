@@ -206,6 +206,7 @@ cdef class WebSocket(Upgraded):
 
     cdef int wait_for_room(self) except -1:
         connection_flush(self.c.connection)
+        self.watch_unsent()
         while (self.c.phase < CLOSE_SENT and self.c.connection.stream.source.fd >= 0
                and self.c.connection.stream.n_unsent > self.c.options.max_unsent // 2):
             park(&self.writers)
@@ -285,8 +286,9 @@ cdef class WebSocket(Upgraded):
     # The hub: what comes
 
     cdef int attend(self) except -1:
+        cdef WebSocket kept = self      # the handler may run to its end in here, and with it goes the last other reference
         try:
-            self.look()
+            kept.look()
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:           # no memory for a message, say: one client's trouble, and nothing else's
@@ -318,7 +320,10 @@ cdef class WebSocket(Upgraded):
             connection.late = False
             self.on_due()
             self.deliver()
-        if self.c.connection != NULL and not link_is_empty(&self.writers) and (
+        if self.c.connection == NULL:
+            return 0
+        self.watch_unsent()
+        if not link_is_empty(&self.writers) and (
                 self.c.phase >= CLOSE_SENT or connection.stream.n_unsent <= self.c.options.max_unsent // 4):
             wake_all(&self.writers, None)
         return 0
@@ -519,6 +524,13 @@ cdef class WebSocket(Upgraded):
     cdef void arm(self, int64_t after_ms) noexcept:
         self.c.connection.late = False
         connection_arm(self.c.connection, after_ms)
+
+    cdef void watch_unsent(self) noexcept:
+        """A client that takes nothing has the shorter of two times."""
+        cdef int64_t age_ms = self.c.options.age_ms, send_ms = self.c.connection.server.limits.send_ms
+        if self.c.phase == OPEN and age_ms and (age_ms < send_ms or send_ms == 0) and self.c.connection.stream.source.fd >= 0 \
+                and self.c.connection.stream.n_unsent and not self.c.connection.stream.writable:
+            self.arm(age_ms)
 
     cdef void expect_end(self) noexcept:
         """From now `close_ms`, also if the deadline is meanwhile that of a slow client."""
