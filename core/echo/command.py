@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -21,6 +22,10 @@ HELLO = Response(b"hello", content_type="text/plain")
 # A compressor for each of thousands of sockets would be 300 KiB each; starting anew costs a message a few microseconds.
 FORGETFUL = DeflateParameters(server_no_context_takeover=True, client_no_context_takeover=True)
 
+# RFC 6455 section 4.1: a subprotocol is a token of HTTP.
+TOKEN = r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$"
+Token = Annotated[str, msgspec.Meta(pattern=TOKEN)]
+
 
 class EchoConfig(ServeConfig, frozen=True):
     """What every server understands, and what is echoed; the flags are the same."""
@@ -32,8 +37,8 @@ class EchoConfig(ServeConfig, frozen=True):
     max_message: Size = 16 * 1024 * 1024
     max_frame: Size = 16 * 1024 * 1024
     deflate: bool = True            # accept permessage-deflate where it is offered
-    subprotocols: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()   # of pages that may connect; empty: all
+    subprotocols: Annotated[tuple[Token, ...], ONE_OR_MANY] = ()
+    origins: Annotated[tuple[str, ...], ONE_OR_MANY] = ()   # of pages that may connect; empty: all
 
 
 def hello(request: Request) -> Response:
@@ -71,23 +76,29 @@ def app_of(config: EchoConfig) -> Router:
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The flags; one that is not given is None, and the file's value stands."""
     parser = Parser(
-        prog="hotpath-echo", allow_abbrev=False,
-        description="Answers HTTP with hello, or with --ws echoes WebSocket messages on any path.",
+        prog="hotpath-echo", allow_abbrev=False, usage="%(prog)s [OPTION]...",
+        description="Answers every HTTP request with hello; with --ws, echoes WebSocket messages on any path. "
+                    "Listens on 127.0.0.1:9001 unless told otherwise; /healthz and /metrics are there too.",
         epilog="Signals to the started process: HUP reload, TERM or QUIT drain and stop, USR1 reopen logs, "
-               "USR2 upgrade the binary.")
-    parser.add_argument("command", nargs="?", choices=["serve"], help="may be left out")
+               "USR2 upgrade the binary. FILE may hold listen, workers, raw, ws, max_message, max_frame, deflate, subprotocols "
+               "and origins, which mean what the flags do, and timeouts, limits, log, pid_file and user.")
+    # The other servers have it; here it may be left out.
+    parser.add_argument("command", nargs="?", choices=["serve"], help=argparse.SUPPRESS)
     add_flags(parser)
     parser.add_argument("--raw", action="store_true", default=None,
                         help="answer from C, without a handler or compression")
-    parser.add_argument("--ws", action="store_true", default=None, help="echo WebSocket messages")
-    parser.add_argument("--max-message", metavar="SIZE", type=size, help="bytes of a message, close 1009 beyond (16m)")
-    parser.add_argument("--max-frame", metavar="SIZE", type=size, help="bytes of a frame, close 1009 beyond (16m)")
-    parser.add_argument("--no-deflate", action="store_false", default=None, dest="deflate",
-                        help="decline permessage-deflate")
-    parser.add_argument("--subprotocol", metavar="NAME", action="append", dest="subprotocols",
-                        help="one that may be chosen; may be repeated")
-    parser.add_argument("--origin", metavar="O", action="append", dest="origins",
-                        help="a page's origin that may connect, others get 403; may be repeated (any)")
+    ws = parser.add_argument_group("with --ws")
+    ws.add_argument("--ws", action="store_true", default=None, help="echo WebSocket messages instead of answering HTTP")
+    ws.add_argument("--max-message", metavar="SIZE", type=size,
+                    help="the largest message; 0: any; beyond it close 1009 (default: 16m)")
+    ws.add_argument("--max-frame", metavar="SIZE", type=size,
+                    help="the largest frame; 0: any; beyond it close 1009 (default: 16m)")
+    ws.add_argument("--no-deflate", action="store_false", default=None, dest="deflate",
+                    help="decline permessage-deflate, which is else accepted when offered")
+    ws.add_argument("--subprotocol", metavar="NAME", action="append", dest="subprotocols", type=token,
+                    help="may be chosen when offered; repeat it for more (default: none)")
+    ws.add_argument("--origin", metavar="ORIGIN", action="append", dest="origins",
+                    help="pages from it may connect, those of others get 403; repeat it for more (default: any)")
     return parser.parse_args(argv)
 
 
@@ -97,6 +108,13 @@ def size(text: str) -> int:
         return int(read_size(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def token(text: str) -> str:
+    """A subprotocol's name, for argparse."""
+    if re.search(TOKEN, text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a subprotocol; allowed: letters, digits and !#$%&'*+-.^_`|~")
+    return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -114,7 +114,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit status 2."""
-        self.exit(2, f"{self.prog}: {message}; allowed: see --help\n")
+        allowed = "" if "allowed: " in message else "; allowed: see --help"
+        self.exit(2, f"{self.prog}: {message}{allowed}\n")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

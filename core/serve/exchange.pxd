@@ -68,6 +68,7 @@ cdef class Exchange(Incoming):
     cdef int await_body(self) except -1
     cdef int settle(self) except -1
     cdef int discard(self) except -1
+    cdef int answer(self, Response response) except -1
     cdef int send(self, Response response) except -1
     cdef int leave(self, const uint8_t* data, size_t size) except -1
     cdef int await_room(self) except -1     # until the client has taken what is unsent

@@ -145,6 +145,12 @@ cdef Span value_of(const Head* head, int name) noexcept nogil:
 cdef class Exchange(Incoming):
     """The task of one request."""
 
+    @property
+    def name(self) -> str:
+        """For the watchdog and the log: the method and the path as sent, and so without a control character."""
+        cdef Request request = self.request
+        return "request" if request is None else f"{request.method} {request.raw_path}"
+
     cdef int open(self, Server server, connection_t* connection, const uint8_t* data, Py_ssize_t size) except -1:
         cdef Head* head = &server.c.head
         cdef Request request = Request.__new__(Request)
@@ -208,7 +214,7 @@ cdef class Exchange(Incoming):
         try:
             response = self.respond()
             if response is not None:
-                self.send(response)
+                self.answer(response)
             else:
                 self.switch()
                 self.taken.run()
@@ -216,6 +222,9 @@ cdef class Exchange(Incoming):
             if self.connection.stream.source.fd >= 0:
                 connection_lost(self.connection)    # somebody else cancelled it: nothing true can be said any more
             raise
+        except RequestError as error:               # the head is out, and the body that it passes on is the client's fault
+            log.info("answer cut path=%s cause=%s", self.request.path, error)
+            connection_lost(self.connection)
         except BaseException as error:
             log.error("answer failed path=%s", self.request.path, exc_info=error)
             connection_lost(self.connection)
@@ -418,6 +427,16 @@ cdef class Exchange(Incoming):
             self.connection.last = LAST_OURS
         return 0
 
+    cdef int answer(self, Response response) except -1:
+        try:
+            self.send(response)
+        finally:                            # on every way out, sent or not: it may hold files
+            if response.content is None and hasattr(response.body, "close"):
+                response.body.close()
+        if self.body.phase != BODY_DONE and not self.connection.last:
+            self.discard()
+        return 0
+
     cdef int send(self, Response response) except -1:
         cdef connection_t* connection = self.connection
         cdef uint8_t* start = connection.server.loop.scratch
@@ -458,8 +477,6 @@ cdef class Exchange(Incoming):
         out = put(out, b"\r\n", 2)
         if bodiless:
             self.leave(start, out - start)
-            if response.content is None and hasattr(response.body, "close"):
-                response.body.close()
         elif response.content is not None and type(response) is not FileResponse and length <= SCRATCH_BYTES - (out - start):
             out = put(out, PyBytes_AS_STRING(response.content), length)
             self.body_sent = length
@@ -472,8 +489,6 @@ cdef class Exchange(Incoming):
                 send_content(self, response.content)
             else:
                 send_pieces(self, response, chunked)
-        if self.body.phase != BODY_DONE and not connection.last:
-            self.discard()
         return 0
 
     cdef int leave(self, const uint8_t* data, size_t size) except -1:

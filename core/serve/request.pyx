@@ -155,6 +155,8 @@ cdef class Request:
             raise RequestError(str(error), 422) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RequestError(f"not JSON: {error}") from None
+        except RecursionError:
+            raise RequestError("the JSON is nested too deeply") from None
 
     def stream(self) -> object:
         """The body piece by piece, as it arrives; once. What is not asked for is not read: the sender waits."""

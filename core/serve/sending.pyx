@@ -97,24 +97,21 @@ cdef int send_chunk(Exchange exchange, bytes piece) except -1:
 cdef int send_pieces(Exchange exchange, Response response, bint chunked) except -1:
     cdef int64_t left = response.length
     cdef bytes piece
-    try:
-        for item in response.body:
-            piece = (<str>item).encode() if isinstance(item, str) else item if type(item) is bytes else bytes(item)
-            if not piece:
-                continue
-            if response.length >= 0:
-                left -= len(piece)
-                if left < 0:
-                    raise LocalProtocolError(f"the body is longer than its Content-Length {response.length}")
-            if chunked:
-                send_chunk(exchange, piece)
-            else:
-                send_content(exchange, piece)
-        if left > 0:
-            raise LocalProtocolError(f"the body is shorter than its Content-Length {response.length}")
-    finally:
-        if hasattr(response.body, "close"):
-            response.body.close()
+    for item in response.body:
+        # memoryview: bytes(3) would be three zeros.
+        piece = (<str>item).encode() if isinstance(item, str) else item if type(item) is bytes else bytes(memoryview(item))
+        if not piece:
+            continue
+        if response.length >= 0:
+            left -= len(piece)
+            if left < 0:
+                raise LocalProtocolError(f"the body is longer than its Content-Length {response.length}")
+        if chunked:
+            send_chunk(exchange, piece)
+        else:
+            send_content(exchange, piece)
+    if left > 0:
+        raise LocalProtocolError(f"the body is shorter than its Content-Length {response.length}")
     if chunked:
         push(exchange, <const uint8_t*>b"0\r\n\r\n", 5, False)
     return 0

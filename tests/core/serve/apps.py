@@ -2,12 +2,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from hotpath.core.serve import Request, Response, Router
-from hotpath.core.tasks import Cancelled, Event, offload, sleep
+from hotpath.core.tasks import Cancelled, Event, current, offload, sleep
 
 PIECE = b"x" * 65536
+
+
+class Closing:
+    """A body that notes its close."""
+
+    def __init__(self, seen: list[str], name: str) -> None:
+        self.seen, self.name = seen, name
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"piece"
+
+    def close(self) -> None:
+        self.seen.append(f"closed {self.name}")
 
 
 def make(folder: Path | None = None) -> Router:
@@ -113,6 +127,25 @@ def make(folder: Path | None = None) -> Router:
     def open_gate(request: Request, name: str) -> Response:
         gates.setdefault(name, Event()).set()
         return Response("open")
+
+    @app.route("GET", "/closing/{name}")
+    def closing(request: Request, name: str) -> Response:
+        return Response(Closing(seen, name))
+
+    @app.route("GET", "/stubborn/{name}")
+    def stubborn(request: Request, name: str) -> Response:
+        seen.append(f"waiting {name}")
+        with suppress(Cancelled):
+            Event().wait()
+        return Response(Closing(seen, name))
+
+    @app.route("GET", "/numbers")
+    def numbers(request: Request) -> Response:
+        return Response(iter([3]))      # type: ignore[arg-type]
+
+    @app.route("GET", "/task")
+    def task(request: Request) -> Response:
+        return Response(repr(current()))
 
     @app.route("GET", "/offload/{name}")
     def in_thread(request: Request, name: str) -> Response:

@@ -347,3 +347,44 @@ def test_resets_at_any_point_leave_nothing_behind(served: Served):
     page = 'hotpath_connections{state="active"} 1\nhotpath_connections{state="idle"} 0\n'
     wait_for(lambda: page in fetch(served.address, "/metrics").body.decode(), "all of them to be forgotten")
     assert fetch(served.address, "/hello").body == b"hello"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_body_is_closed_behind_its_answer(served: Served, method: str):
+    with Client(served.address) as client:
+        assert client.ask(method, f"/closing/{method}").body == (b"piece" if method == "GET" else b"")
+        assert client.ask("GET", "/hello").body == b"hello"
+    assert fetch(served.address, "/seen").json().count(f"closed {method}") == 1
+
+
+def test_a_body_whose_client_is_gone_before_it_begins_is_closed(served: Served):
+    with Client(served.address) as client:
+        client.send(request_bytes("GET", "/stubborn/gone"))
+        wait_for(lambda: "waiting gone" in fetch(served.address, "/seen").json(), "the handler")
+    wait_for(lambda: "closed gone" in fetch(served.address, "/seen").json(), "the close")
+
+
+def test_a_number_is_no_piece_of_a_body(served: Served):
+    with pytest.raises(CutShort, match="200 cut after 0 bytes"):
+        fetch(served.address, "/numbers")
+
+
+def test_a_client_that_breaks_what_is_passed_on_cuts_its_answer_and_fills_no_log(served: Served):
+    before = len(served.output())
+    with Client(served.address) as client:
+        client.send(request_bytes("POST", "/pipe", [("Transfer-Encoding", "chunked")]) + b"3\r\nabc\r\nzz\r\n")
+        with pytest.raises(CutShort):
+            client.answer("POST")
+    served.wait_for("answer cut path=/pipe cause=")
+    assert "exception=" not in served.output()[before:]
+
+
+def test_a_task_is_called_what_it_serves(served: Served):
+    assert fetch(served.address, "/task?secret=1").body == b"<Task GET /task>"
+
+
+def test_json_that_is_nested_beyond_all_measure_is_400(served: Served):
+    with Client(served.address) as client:
+        body = b'{"a":' + b"[" * 100_000
+        answer = client.ask("POST", "/json", [("Content-Type", "application/json")], body)
+        assert (answer.status, answer.json()["detail"]) == (400, "the JSON is nested too deeply")

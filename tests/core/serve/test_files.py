@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hotpath.core.serve.testing import Served
@@ -33,6 +35,13 @@ def test_head_of_a_file(served: Served):
     ("bytes=8-", 206, b"89", "bytes 8-9/10"),
     ("bytes=1-2,4-5", 200, b"0123456789", None),
     ("bytes=20-", 416, None, "bytes */10"),
+    ("bytes=9-99999999999999999", 206, b"9", "bytes 9-9/10"),
+    ("bytes=-999999999999999999", 206, b"0123456789", "bytes 0-9/10"),
+    ("bytes=999999999999999999-", 416, None, "bytes */10"),
+    ("bytes=-0", 416, None, "bytes */10"),
+    ("bytes=5-2", 200, b"0123456789", None),
+    ("bytes=--5", 200, b"0123456789", None),
+    ("bytes=99999999999999999999999-", 200, b"0123456789", None),
 ])
 def test_ranges(served: Served, asked: str, status: int, body: bytes | None, said: str | None):
     answer = fetch(served.address, "/static/a.txt", fields=[("Range", asked)])
@@ -64,3 +73,13 @@ def test_a_folder_shows_its_index_and_is_spelled_with_a_slash(served: Served):
     assert fetch(served.address, "/static/sub/").body == b"<p>sub"
     answer = fetch(served.address, "/static/sub?x=1")
     assert (answer.status, answer.value("location")) == (301, "/static/sub/?x=1")
+
+
+def test_a_link_that_leads_outside_is_not_followed_and_one_inside_is(served: Served, folder: Path):
+    (folder / "out").symlink_to(folder.parent / "outside.txt")
+    (folder / "out-folder").symlink_to(folder.parent)
+    (folder / "in").symlink_to(folder / "a.txt")
+    assert fetch(served.address, "/static/out").status == 404
+    assert fetch(served.address, "/static/out-folder/outside.txt").status == 404
+    assert fetch(served.address, "/static/out-folder").status == 404
+    assert fetch(served.address, "/static/in").body == b"0123456789"
