@@ -80,8 +80,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description="Answers every HTTP request with hello; with --ws, echoes WebSocket messages on any path. "
                     "Listens on 127.0.0.1:9001 unless told otherwise; /healthz and /metrics are there too.",
         epilog="Signals to the started process: HUP reload, TERM or QUIT drain and stop, USR1 reopen logs, "
-               "USR2 upgrade the binary. FILE may hold listen, workers, raw, ws, max_message, max_frame, deflate, subprotocols "
-               "and origins, which mean what the flags do, and timeouts, limits, log, pid_file and user.")
+               "USR2 upgrade the binary. FILE may hold listen, workers, raw, ws, max_message, max_frame, deflate, "
+               "subprotocols and origins, which mean what the flags do, and timeouts, limits, log, pid_file and user.")
     # The other servers have it; here it may be left out.
     parser.add_argument("command", nargs="?", choices=["serve"], help=argparse.SUPPRESS)
     add_flags(parser)

@@ -5,7 +5,7 @@ waits for has come. A handler that never waits has its answer sent before `start
 answered in one go, in order, and leave in one send.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -128,7 +128,8 @@ cdef class Server:
         if input.start == input.end:
             connection_drop_input(connection)
         start_now(exchange)
-        if exchange.state == DONE and len(self.idle) < MAX_IDLE:
+        # Whoever still refers to the task that is over must not find another client's request under way in it.
+        if exchange.state == DONE and len(self.idle) < MAX_IDLE and Py_REFCNT(exchange) == 1:
             self.idle.append(exchange)
         return True
 
@@ -468,10 +469,10 @@ cdef class Exchange(Incoming):
             out = put(out, b"Content-Length: ", 16)
             out = put_int(out, length)
             out = put(out, b"\r\n", 2)
+        if response.status == 426:          # RFC 9110 section 7.8: Upgrade is a hop's
+            out = put(out, b"Connection: Upgrade\r\n", 21)
         if connection.last:
             out = put(out, b"Connection: close\r\n", 19)
-        elif response.status == 426:        # RFC 9110 section 7.8: Upgrade is a hop's
-            out = put(out, b"Connection: Upgrade\r\n", 21)
         elif self.minor == 0:
             out = put(out, b"Connection: keep-alive\r\n", 24)
         out = put(out, b"\r\n", 2)

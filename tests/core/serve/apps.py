@@ -147,6 +147,17 @@ def make(folder: Path | None = None) -> Router:
     def task(request: Request) -> Response:
         return Response(repr(current()))
 
+    remembered: list[object] = []
+
+    @app.route("GET", "/remember")
+    def remember(request: Request) -> Response:
+        remembered.append(current())
+        return Response(str(len([task for task in remembered if task is current()])))
+
+    @app.route("GET", "/reused")
+    def reused(request: Request) -> Response:
+        return Response(str(id(current())))
+
     @app.route("GET", "/offload/{name}")
     def in_thread(request: Request, name: str) -> Response:
         import threading

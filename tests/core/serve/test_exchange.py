@@ -388,3 +388,14 @@ def test_json_that_is_nested_beyond_all_measure_is_400(served: Served):
         body = b'{"a":' + b"[" * 100_000
         answer = client.ask("POST", "/json", [("Content-Type", "application/json")], body)
         assert (answer.status, answer.json()["detail"]) == (400, "the JSON is nested too deeply")
+
+
+def test_a_task_that_somebody_keeps_never_serves_another_request(served: Served):
+    with Client(served.address) as client:
+        for _ in range(3):
+            assert client.ask("GET", "/remember").body == b"1"
+
+
+def test_a_task_that_nobody_keeps_serves_the_next_request_too(served: Served):
+    with Client(served.address) as client:
+        assert len({client.ask("GET", "/reused").body for _ in range(20)}) == 1
