@@ -11,6 +11,7 @@ from libc.string cimport memcpy
 
 from hotpath.core.net.buffer cimport Buffer
 from hotpath.core.net.epoll cimport INBOX_BYTES, SCRATCH_BYTES, loop_call, loop_defer
+from hotpath.core.net.linux cimport SOL_SOCKET, setsockopt
 from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_flush, stream_put, stream_recv, stream_send
 from hotpath.core.serve.access cimport entry_t, log_entry
 from hotpath.core.serve.answer cimport put, put_int, put_start
@@ -34,6 +35,10 @@ from hotpath.core.errors import Cancelled
 from hotpath.core.serve.problem import RequestError, problem
 
 log = logging.getLogger(__name__)
+
+cdef extern from "<sys/socket.h>" nogil:
+    enum:
+        SO_LINGER
 
 cdef enum:
     MAX_PIPELINED = 64          # of one client per turn: one that never stops must not starve the others
@@ -141,6 +146,13 @@ cdef Span value_of(const Head* head, int name) noexcept nogil:
         span.at = head.fields[head.first[name] - 1].value_at
         span.size = head.fields[head.first[name] - 1].value_size
     return span
+
+
+# Whether a close sends RST instead of FIN. For TCP; a unix socket knows no reset.
+cdef void reset_on_close(connection_t* connection, bint on) noexcept nogil:
+    cdef int[2] linger
+    linger[0], linger[1] = on, 0
+    setsockopt(connection.stream.source.fd, SOL_SOCKET, SO_LINGER, linger, sizeof(linger))
 
 
 cdef class Exchange(Incoming):
@@ -489,7 +501,11 @@ cdef class Exchange(Incoming):
             elif response.content is not None:
                 send_content(self, response.content)
             else:
+                if not chunked and length < 0:      # its end is the connection's: until all is sent, only a reset may look like one
+                    reset_on_close(connection, True)
                 send_pieces(self, response, chunked)
+                if not chunked and length < 0:
+                    reset_on_close(connection, False)
         return 0
 
     cdef int leave(self, const uint8_t* data, size_t size) except -1:

@@ -399,3 +399,10 @@ def test_a_task_that_somebody_keeps_never_serves_another_request(served: Served)
 def test_a_task_that_nobody_keeps_serves_the_next_request_too(served: Served):
     with Client(served.address) as client:
         assert len({client.ask("GET", "/reused").body for _ in range(20)}) == 1
+
+
+def test_an_answer_that_breaks_never_ends_like_a_whole_one_for_http_1_0(served: Served):
+    with Client(served.address) as client:
+        client.send(request_bytes("GET", "/breaks", version="1.0"))
+        with pytest.raises(ConnectionResetError):
+            b"".join(iter(lambda: client.sock.recv(65536), b""))
