@@ -49,14 +49,14 @@ cdef enum:
 cdef int attend(Callback* callback) except -1:
     cdef connection_t* connection = <connection_t*>callback.owner
     cdef Exchange exchange
-    cdef Upgraded taken
+    cdef Upgraded upgraded
     if connection.server.closed:
         return 0
     if connection.exchange != NULL:
         exchange = <Exchange>connection.exchange
         if connection.upgraded != NULL:
-            taken = <Upgraded>connection.upgraded       # ours too meanwhile: it may end
-            return taken.attend()
+            upgraded = <Upgraded>connection.upgraded    # ours while it runs: what it wakes may end the exchange, and so it
+            return upgraded.attend()
         if connection.stream.source.fd < 0:
             exchange.cancel()
             return 0

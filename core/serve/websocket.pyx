@@ -286,9 +286,8 @@ cdef class WebSocket(Upgraded):
     # The hub: what comes
 
     cdef int attend(self) except -1:
-        cdef WebSocket kept = self      # the handler may run to its end in here, and with it goes the last other reference
         try:
-            kept.look()
+            self.look()
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:           # no memory for a message, say: one client's trouble, and nothing else's
