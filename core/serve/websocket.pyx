@@ -322,9 +322,11 @@ cdef class WebSocket(Upgraded):
         if self.c.connection == NULL:
             return 0
         self.watch_unsent()
-        if not link_is_empty(&self.writers) and (
-                self.c.phase >= CLOSE_SENT or connection.stream.n_unsent <= self.c.options.max_unsent // 4):
-            wake_all(&self.writers, None)
+        if not link_is_empty(&self.writers):
+            if connection.stream.n_unsent and connection.stream.source.fd >= 0:
+                connection_flush(connection)    # of this turn, as in read_some
+            if self.c.phase >= CLOSE_SENT or connection.stream.n_unsent <= self.c.options.max_unsent // 4:
+                wake_all(&self.writers, None)
         return 0
 
     cdef int read(self) except -1:
@@ -510,7 +512,9 @@ cdef class WebSocket(Upgraded):
         elif connection.stream.n_unsent:
             self.cut_off()
         elif self.c.blocked:
-            self.arm(self.c.options.ping_ms)    # we do not listen, so its silence says nothing
+            # We do not listen, so its silence says nothing; but sending to who is gone fails in the end.
+            self.put(FIN | OP_PING, NULL, 0)
+            self.arm(self.c.options.ping_ms)
         elif self.c.pinged:
             connection_lost(connection)
             self.end(CLOSE_ABNORMAL, "no sign of life")

@@ -110,6 +110,14 @@ def make() -> Router:
         gate("busy").wait()
         socket.send(str(len([socket.receive() for _ in range(50)])))
 
+    @app.websocket("/waits", options=Options(ping_s=0.2, pong_s=0.2, close_s=0.2, max_queued=10))
+    def waits(request: Request, socket: WebSocket) -> None:
+        try:
+            Event().wait()
+        except Cancelled:
+            seen.append("waits was cancelled")
+            raise
+
     @app.websocket("/unread", options=Options(max_queued=65536))
     def unread(request: Request, socket: WebSocket) -> None:
         gate("unread").wait()

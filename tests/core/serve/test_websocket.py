@@ -235,10 +235,20 @@ def test_a_peer_that_answers_pings_is_left_alone_and_a_silent_one_is_not(served:
 def test_a_client_whose_messages_wait_for_the_handler_is_not_taken_for_dead(served: Served):
     with connect(served.address, "/busy") as client:
         client.send(b"".join(frame(TEXT, b"message") for _ in range(50)))
-        # Longer than a ping and its time; its pongs stand behind what the handler has not taken.
-        assert client.is_silent_for(0.8)
+        # Longer than a ping and its time; a pong would stand behind what the handler has not taken.
+        assert [client.read() for _ in range(4)] == [("ping", b"")] * 4
         fetch(served.address, "/open/busy")
-        assert read_text(client) == "50"
+        while (event := client.read()).kind == "ping":
+            pass
+        assert event == ("text", b"50")
+
+
+def test_a_client_that_is_gone_while_its_messages_wait_is_found_out(served: Served):
+    client = connect(served.address, "/waits")
+    client.send(b"".join(frame(TEXT, b"message") for _ in range(50)))
+    assert client.read() == ("ping", b"")
+    client.close()
+    wait_seen(served, "waits was cancelled")
 
 
 # Too fast, too slow
