@@ -20,7 +20,7 @@ from tests.waiting import wait_for
 from tests.wsclient import BINARY, CLOSE, CONTINUATION, PING, PONG, RSV1, TEXT, Client, close_payload, connect, frame
 
 N_CLIENTS = 400
-STORM_S = 8.0
+STORM_S = 6.0
 KINDS = ["text", "large", "ping", "close", "half", "broken", "fragment", "squeezed", "read", "read", "many"]
 
 
