@@ -150,8 +150,8 @@ def test_a_wrong_flag_is_exit_status_2(capsys: pytest.CaptureFixture[str], flags
 
 def test_every_flag_has_a_twin_in_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = tmp_path / "echo.yaml"
-    file.write_text("listen: 127.0.0.1:9002\nworkers: 1\nws: true\nmax_message: 1m\nmax_frame: 64k\ndeflate: false\n"
-                    "subprotocols: chat\norigins: [https://a.example, https://b.example]\n")
+    file.write_text("listen: 127.0.0.1:9002\nworkers: 1\nraw: true\nws: true\nmax_message: 1m\nmax_frame: 64k\n"
+                    "deflate: false\nsubprotocols: chat\norigins: [https://a.example, https://b.example]\n")
     assert status_of("-c", str(file), "--check") == 0
     assert capsys.readouterr().out == f"{file}: ok\n"
     twins = {"no_deflate": "deflate", "subprotocol": "subprotocols", "origin": "origins"}
@@ -162,7 +162,8 @@ def test_every_flag_has_a_twin_in_the_file(tmp_path: Path, capsys: pytest.Captur
 def test_help_names_every_flag_with_its_default(capsys: pytest.CaptureFixture[str]):
     assert status_of("--help") == 0
     told = " ".join(capsys.readouterr().out.split())
-    for flag in ("--listen ADDR", "--workers N", "--config FILE", "--check", "--ws", "--no-deflate", "--origin ORIGIN"):
+    for flag in ("--listen ADDR", "--workers N", "--config FILE", "--check", "--raw", "--ws",
+                 "--no-deflate", "--origin ORIGIN"):
         assert flag in told
     assert "127.0.0.1:9001" in told
     assert told.count("default: 16m") == 2
