@@ -44,7 +44,7 @@ fuzz: build $(VENV)/.dev  ## the parsers against hostile bytes (FUZZ_S=600)
 	@.ci/packages fuzz
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" tests/fuzz/run $(FUZZ_S)
 
-sanitize: $(VENV)/.dev  ## the core's tests under AddressSanitizer and UBSan, in a copy of the tree
+sanitize: $(VENV)/.dev  ## the core's tests under AddressSanitizer and UBSan, in copies of the tree
 	@.ci/sanitize $(ARGS)
 
 clean:  ## everything that was built; the venv stays
