@@ -27,6 +27,7 @@ cdef enum:
     READ_BUDGET_BYTES = 1 << 20  # of one client in one turn
     SILENCE_MS = 30_000         # then a ping, and as long again for a sign of life
     CLOSE_MS = 5_000            # for the client's close behind ours
+    SMALLEST_ROOM = 4096        # of a message that comes in pieces
 
 cdef bytes HELLO = b"Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 cdef const char* HELLO_LINES = HELLO
@@ -130,8 +131,8 @@ cdef bint append(echo_t* echo, const Piece* piece) noexcept nogil:
     cdef uint8_t* larger
     if piece.starts:
         echo.n_message = 0
-    if echo.n_message + piece.size > room:
-        room = max(2 * room, echo.n_message + piece.size)
+    if echo.message == NULL or echo.n_message + piece.size > room:
+        room = max(2 * room, echo.n_message + piece.size, <size_t>SMALLEST_ROOM)
         larger = <uint8_t*>realloc(echo.message, room)
         if larger == NULL:
             return False

@@ -40,7 +40,7 @@ cdef bint refuse(Receiver* receiver, uint16_t close_code, const char* error) noe
 cdef bint make_room(assembly_t* assembly, Receiver* receiver, size_t size) noexcept nogil:
     cdef uint8_t* larger
     cdef size_t room = assembly.room
-    if assembly.size + size > room:
+    if assembly.data == NULL or assembly.size + size > room:    # an empty message lies somewhere too
         room = max(room + room // 2, assembly.size + size, <size_t>SMALLEST_ROOM)
         larger = <uint8_t*>realloc(assembly.data, room)
         if larger == NULL:
