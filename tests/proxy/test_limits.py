@@ -62,6 +62,8 @@ def site() -> Iterator[Site]:
                     ]
                 ),
                 {"name": "one", "match": {"prefix": "/one"}, "upstream": "b", "concurrency": 1},
+                # of its own: a place is given back just after the answer, so who asks at once may meet a full route
+                {"name": "lone", "match": {"prefix": "/lone"}, "upstream": "b", "concurrency": 1},
             ],
         }
         with Proxy(config) as proxy:
@@ -185,11 +187,11 @@ def test_concurrency_over_the_limit_is_503_until_a_request_ends(site: Site) -> N
 def test_a_client_that_leaves_gives_its_place_back(site: Site) -> None:
     proxy, backend = site
     gate = Gate()
-    backend.on("/one/left", gate)
+    backend.on("/lone/left", gate)
     with Client(proxy.address) as holder:
-        holder.send(request_bytes("GET", "/one/left"))
-        backend.wait_seen("/one/left")
-    wait_for(lambda: fetch(proxy.address, "/one/next").status == 200, "the place to be free")
+        holder.send(request_bytes("GET", "/lone/left"))
+        backend.wait_seen("/lone/left")
+    wait_for(lambda: fetch(proxy.address, "/lone/next").status == 200, "the place to be free")
     gate.open()
 
 
