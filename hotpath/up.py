@@ -23,7 +23,7 @@ from typing import Any
 
 from hotpath import __version__
 from hotpath.core.config import Address
-from hotpath.supervise import Part, Supervisor
+from hotpath.core.supervise import Part, Supervisor
 
 HERE = Path(__file__).parent
 DEFAULT_LISTEN = "127.0.0.1:8080"

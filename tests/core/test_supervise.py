@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from hotpath.supervise import LONGEST_PAUSE_S, MAX_LINE_BYTES, Part, Supervisor
+from hotpath.core.supervise import LONGEST_PAUSE_S, MAX_LINE_BYTES, Part, Supervisor
 from tests.waiting import is_alive, running, wait_for
 
 PYTHON = [sys.executable, "-P", "-c"]
@@ -95,7 +95,7 @@ POLITE = "import os, signal; print('pid', os.getpid(), flush=True); signal.pause
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {POLITE}"
 SUPERVISE = textwrap.dedent("""
     import sys
-    from hotpath.supervise import Part, Supervisor
+    from hotpath.core.supervise import Part, Supervisor
     with Supervisor([Part(str(n), [sys.executable, "-P", "-c", code]) for n, code in enumerate(sys.argv[2:])],
                     write=lambda line: print(line, flush=True)) as supervisor:
         while not supervisor.stopping:
