@@ -1,12 +1,17 @@
-"""HOTPATH_REQUIRE_ALL=1 turns every skip into a failure; fixtures that several folders need."""
+"""HOTPATH_REQUIRE_ALL=1 turns skips into failures; no example has a deadline; fixtures that several folders need."""
 from __future__ import annotations
 
 import os
 from collections.abc import Generator
 
+import hypothesis
 import pytest
 
 from tests.waiting import free_port
+
+# Nothing here asserts a time: a busy machine makes any example slow.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 REQUIRE_ALL = os.environ.get("HOTPATH_REQUIRE_ALL", "0") not in ("", "0")
 
