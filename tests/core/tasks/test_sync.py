@@ -63,6 +63,10 @@ STOPS = [st.tuples(st.sampled_from(["cancel", "expire"]), NAMES)]
 def stop(model, crew, act, name):
     """The model and the real thing stop a waiting task."""
     model.leave(name, {"cancel": "cancelled", "expire": "late"}[act])
+    late = (name, "late")
+    if act == "cancel" and late in model.out and late not in crew.out:
+        # It has not heard of its deadline yet, and a cancel is not lost.
+        model.out[model.out.index(late)] = (name, "cancelled")
     getattr(crew, act)(name)
 
 
