@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple, NoReturn, Protocol, Self, TypeVar, cast
 
 import msgspec
@@ -21,11 +22,11 @@ from msgspec import inspect
 
 from .errors import ConfigError
 from .scalars import Address, Duration, Network, Rate, Scalar, Size, Spelling, shown, spelled
-from .yamltext import MAX_BYTES, Entries, Items, Leaf, Node, PathTo, Plain, dotted, parse, unparse
+from .yamltext import MAX_BYTES, Entries, Items, Leaf, Node, PathTo, Plain, dotted, node_of, parse, unparse
 
 __all__ = [
-    "OFF", "ONE_OR_MANY", "Address", "ConfigError", "Duration", "Network", "Problem", "Rate", "Scalar", "Section",
-    "Size", "blame", "dump", "load", "loads", "shown", "spelled",
+    "NO_FLAGS", "OFF", "ONE_OR_MANY", "Address", "ConfigError", "Duration", "Flag", "Network", "Problem", "Rate",
+    "Scalar", "Section", "Size", "blame", "dotted", "dump", "load", "loads", "shown", "spelled",
 ]
 
 # Marks for annotations. One item may stand where a list is asked for: `Annotated[tuple[T, ...], ONE_OR_MANY]`.
@@ -35,6 +36,9 @@ OFF = msgspec.Meta(extra={"off": True})
 
 # The largest finite float; an int may be larger, and then it is no number for us.
 MAX_FLOAT = sys.float_info.max
+
+# What errors name when there is no file: a key that must be given was not.
+COMMAND_LINE = "command line"
 
 T = TypeVar("T", bound="Section")
 
@@ -57,6 +61,16 @@ class Problem(NamedTuple):
     message: str
 
 
+class Flag(NamedTuple):
+    """What the command line says for a key: it stands in place of what the file says."""
+
+    name: str       # as it is typed, for errors: --peer
+    value: Plain
+
+
+NO_FLAGS: Mapping[str, Flag] = MappingProxyType({})
+
+
 class Section(msgspec.Struct, frozen=True):
     """One mapping of a config file; subclasses say `frozen=True` too.
 
@@ -73,28 +87,33 @@ class Section(msgspec.Struct, frozen=True):
         return iter(())
 
 
-def load(path: str | Path, model: type[T]) -> T:
-    """The config file at `path` as a `model`. Raises ConfigError, whatever the file holds."""
-    return loads(_text_of(path), model, file=str(path))
+def load(path: str | Path | None, model: type[T], flags: Mapping[str, Flag] = NO_FLAGS) -> T:
+    """The config file at `path` (None: an empty one) as a `model`, `flags` by top-level key in place of its values.
+
+    Raises ConfigError, whatever the file holds; it names the flag that is to blame.
+    """
+    file = COMMAND_LINE if path is None else str(path)
+    return loads("" if path is None else _text_of(path), model, file=file, flags=flags)
 
 
-def blame(path: str | Path, model: type[Section], at: PathTo, message: str) -> ConfigError:
+def blame(
+    path: str | Path, model: type[Section], at: PathTo, message: str, flags: Mapping[str, Flag] = NO_FLAGS
+) -> ConfigError:
     """The error of a well-formed value that cannot be used after all: a port that is taken, a log in a missing folder.
 
     `at` is the model's path to it. The file is read again to find the line; what was given by a flag has none.
     """
-    building = _Building(str(path))
+    building = _Building(str(path), flags)
     try:
-        building.value(parse(_text_of(path), str(path)), _type_of(model), ())
+        building.root(_text_of(path), model)
     except ConfigError:
         return ConfigError(str(path), 0, dotted(at), message)
-    place = building.place_of(at)
-    return ConfigError(str(path), place.line, dotted(place.path), message)
+    return building.error(building.place_of(at), message)
 
 
-def loads(text: str, model: type[T], *, file: str = "<text>") -> T:
+def loads(text: str, model: type[T], *, file: str = "<text>", flags: Mapping[str, Flag] = NO_FLAGS) -> T:
     """As `load`, from text; `file` is what errors name."""
-    return cast(T, _Building(file).value(parse(text, file), _type_of(model), ()))
+    return cast(T, _Building(file, flags).root(text, model))
 
 
 def dump(section: Section) -> str:
@@ -132,10 +151,21 @@ class _Place(NamedTuple):
 class _Building:
     """Builds values from nodes by their types, noting where each one stands for the checks that come after."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, flags: Mapping[str, Flag]) -> None:
         self.file = file
+        self.flags = flags
         # By the path as the model has it. A short form adds steps that the file does not spell.
         self.places: dict[PathTo, _Place] = {}
+
+    def root(self, text: str, model: type[Section]) -> object:
+        """The whole: the text's values, or those of the flags."""
+        node = parse(text, self.file)
+        if self.flags and isinstance(node, Leaf) and node.value is None:
+            node = Entries(node.line, {})
+        if isinstance(node, Entries):
+            given = {key: (0, node_of(flag.value)) for key, flag in self.flags.items()}
+            node = Entries(node.line, {**node.entries, **given})
+        return self.value(node, _type_of(model), ())
 
     def value(self, node: Node, kind: inspect.Type, path: PathTo, place: _Place | None = None) -> object:
         """The value of `kind` that `node` spells. `path` is the model's, `place` the file's (same unless shortened)."""
@@ -227,7 +257,10 @@ class _Building:
         spelling = marks.get("spelling")
         try:
             if isinstance(spelling, Spelling):
-                return spelling.read(value)
+                read = spelling.read(value)
+                if isinstance(kind, inspect.IntType | inspect.FloatType) and not _within(cast(float, read), kind):
+                    raise ValueError(f"{shown(value)} is out of range; allowed: {_allowed(kind)}")
+                return read
             if isinstance(kind, inspect.DataclassType | inspect.CustomType):
                 return cast(type[Parsed], kind.cls).parse(value if isinstance(value, str) else shown(value))
         except ValueError as error:
@@ -245,7 +278,15 @@ class _Building:
         return place._replace(path=(*place.path, *path[steps:]))
 
     def fail(self, place: _Place, message: str) -> NoReturn:
-        raise ConfigError(self.file, place.line, dotted(place.path), message)
+        raise self.error(place, message)
+
+    def error(self, place: _Place, message: str) -> ConfigError:
+        """What is wrong at `place`, and whether the file or which flag is to blame."""
+        flag = self.flags.get(str(place.path[0])) if place.path else None
+        if flag is not None:
+            return ConfigError(flag.name, 0, dotted(place.path[1:]), message)
+        line = 0 if self.file == COMMAND_LINE else place.line
+        return ConfigError(self.file, line, dotted(place.path), message)
 
 
 def _unmarked(kind: inspect.Type) -> tuple[inspect.Type, Mapping[str, object]]:

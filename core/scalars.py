@@ -29,7 +29,7 @@ MAX_UNIX_PATH = 107
 
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,30})?)(ms|s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
-_SIZE = re.compile(r"([0-9]{1,19})([kmg]?)", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,19})(?:([kmg])(?:iB)?)?", re.IGNORECASE)
 _BYTES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _RATE = re.compile(r"([0-9]{1,12})/([smh])")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -78,12 +78,12 @@ def write_duration(seconds: float) -> str:
 
 
 def read_size(value: Scalar) -> int:
-    """Bytes of `8k`, `1m`, `1g` (powers of 1024) or a plain number of bytes. Raises ValueError."""
+    """Bytes of `8k`, `1m`, `1g` (powers of 1024; `8KiB` says the same) or a plain number. Raises ValueError."""
     text = str(value) if type(value) is int else value
     match = _SIZE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(f"{shown(value)} is not a size; allowed: bytes, or a number with k, m or g, as 8k, 16m or 1g")
-    size = int(match[1]) * _BYTES[match[2].lower()]
+    size = int(match[1]) * _BYTES[(match[2] or "").lower()]
     if size > MAX_SIZE:
         raise ValueError(f"{shown(value)} is too large; allowed: up to {MAX_SIZE} bytes")
     return size

@@ -102,6 +102,15 @@ def parse(text: str, file: str) -> Node:
         raise ConfigError(file, 1, "", "nested too deeply") from None
 
 
+def node_of(value: Plain) -> Node:
+    """The tree of a value that no text spells; its line is 0."""
+    if isinstance(value, Mapping):
+        return Entries(0, {name: (0, node_of(below)) for name, below in value.items()})
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return Items(0, tuple(node_of(item) for item in value))
+    return Leaf(0, value)
+
+
 def dotted(path: PathTo) -> str:
     """`upstreams.api.servers[0].address`."""
     keys = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)

@@ -14,6 +14,7 @@ from hotpath.core.config import (
     Address,
     ConfigError,
     Duration,
+    Flag,
     Problem,
     Rate,
     Section,
@@ -208,6 +209,28 @@ def test_a_file_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> None:
         load("\0", Model)
 
 
+FLAGS = {"workers": Flag("--worker-count", 4), "listen": Flag("--at", "b:2")}
+
+
+def test_a_flag_stands_in_place_of_what_the_file_says(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("workers: none\nlevel: error\n")
+    config = load(file, Model, FLAGS)
+    assert (config.workers, config.level) == (4, "error")
+    assert load(None, Model, FLAGS).workers == 4
+
+
+def test_what_is_wrong_with_a_flag_is_said_of_the_flag(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("{}\n")
+    for path in (file, None):
+        with pytest.raises(ConfigError, match=r"^--worker-count: 'many' is not allowed; allowed: "):
+            load(path, Model, {"workers": Flag("--worker-count", "many")})
+        with pytest.raises(ConfigError, match=r"^--group: g\.servers\[0\]: "):
+            load(path, Model, {"groups": Flag("--group", {"g": {"servers": ["a:0"]}})})
+    assert str(blame(file, Model, ("listen", 0), "is taken", FLAGS)).startswith("--at: ")
+
+
 LOWER = st.from_regex(r"[a-z]{1,8}", fullmatch=True)
 def test_a_value_that_fails_later_is_blamed_where_the_file_has_it(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
@@ -266,3 +289,13 @@ FRAGMENTS = st.sampled_from([
 def test_any_text_gives_a_model_or_a_config_error(text: str) -> None:
     with contextlib.suppress(ConfigError):
         assert isinstance(loads(text, Model), Model)
+
+
+class Room(Section, frozen=True):
+    line: Annotated[Size, msgspec.Meta(ge=2048, le=4096)] = 2048
+
+
+def test_the_bounds_of_a_spelled_value_hold():
+    with pytest.raises(ConfigError, match="line: '1k' is out of range; allowed: a whole number from 2048 to 4096"):
+        loads("line: 1k", Room)
+    assert loads("line: 4k", Room).line == 4096

@@ -41,7 +41,8 @@ def test_a_written_duration_reads_back_exactly(seconds: float) -> None:
     assert read_duration(write_duration(seconds)) == seconds
 
 
-@pytest.mark.parametrize(("text", "size"), [("8k", 8192), ("1m", 2**20), ("1G", 2**30), (0, 0), (100, 100), ("7", 7)])
+@pytest.mark.parametrize(("text", "size"), [("8k", 8192), ("1m", 2**20), ("1G", 2**30), (0, 0), (100, 100), ("7", 7),
+                                              ("1KiB", 1024), ("64MiB", 2**26), ("1gib", 2**30)])
 def test_a_size_is_read_in_bytes(text: str | int, size: int) -> None:
     assert read_size(text) == size
 
