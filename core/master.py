@@ -19,9 +19,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from . import successor
 from .crew import Crew, Generation, Plan, Slot
 from .errors import ConfigError, HotpathError
-from .listen import VARIABLE as LISTENERS_VARIABLE
 from .listen import Listeners, name_of
 from .notices import Notices
 from .pidfile import PidFile
@@ -30,9 +30,6 @@ from .worker import START_S, WorkerContext, live
 __all__ = ["Generation", "Listeners", "Master", "Plan", "Service", "WorkerContext", "run"]
 
 log = logging.getLogger(__name__)
-
-# Which descriptor a new master, started by an upgrade, writes its ready line to.
-READY_VARIABLE = "HOTPATH_READY_FD"
 
 # A new master that is not ready by then is killed, and the old one stays.
 UPGRADE_S = float(START_S)
@@ -89,10 +86,7 @@ class Master:
         self._status = 0
         self._pid_file = PidFile()
         self._upgrade: _Upgrade | None = None
-        # Out of the environment: what we start must not take itself for our successor.
-        self._old_master_fd = int(os.environ.pop(READY_VARIABLE, "-1"))
-        if self._old_master_fd >= 0:
-            os.set_inheritable(self._old_master_fd, False)
+        self._old_master_fd = successor.predecessor_fd(os.environ)
         self._listeners = Listeners.inherited(os.environ)
         self._notices = Notices()
         self._act: dict[int, Callable[[], None]] = {
@@ -222,7 +216,7 @@ class Master:
         if self._old_master_fd >= 0:
             self._listeners.own_files()
         self._listeners.retain(crew.plan.sockets)
-        with _logged():
+        with logged():
             self._pid_file.move(crew.plan.pid_file)
         if not self._announced:
             self._announce(crew.plan)
@@ -249,13 +243,13 @@ class Master:
                 return
             if pid == 0:
                 return
-            self._died(pid, _cause(status))
+            self._died(pid, successor.cause_of(status))
 
     def _died(self, pid: int, cause: str) -> None:
         if self._upgrade and pid == self._upgrade.pid:
             self._upgrade = None
             log.error("upgrade failed pid=%d cause=%s", pid, cause)
-            with _logged():
+            with logged():
                 self._pid_file.write()      # it may have got as far as that
             return
         for crew in self._crews:
@@ -349,12 +343,8 @@ class Master:
         if self._pid == 1:
             log.error("upgrade refused: the end of process 1 ends its container")
             return
-        handover, fds = self._listeners.handover()
-        environment = {**os.environ, LISTENERS_VARIABLE: handover, READY_VARIABLE: str(self._notices.ready_end)}
         try:
-            # Everything is close-on-exec here; a descriptor duplicated onto itself is not (POSIX 2024, glibc 2.29).
-            pid = os.posix_spawn(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment, setsigmask=(),
-                                 file_actions=[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in (*fds, self._notices.ready_end)])
+            pid = successor.start(self._listeners, self._notices.ready_end)
         except OSError as error:
             log.error("upgrade failed cause=%s", error.strerror)
             return
@@ -369,20 +359,9 @@ class Master:
 
 
 @contextmanager
-def _logged() -> Iterator[None]:
+def logged() -> Iterator[None]:
     """At the start a bad pid file is an error; later it is no reason to stop serving."""
     try:
         yield
     except ConfigError as error:
         log.error("%s", error)
-
-
-def _cause(status: int) -> str:
-    """`exit 1` or `SIGSEGV`, from what waitpid() says."""
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"exit {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:      # a real-time signal
-        return f"signal {-code}"

@@ -10,7 +10,8 @@ import pytest
 
 from hotpath.core.crew import PAUSE_MIN_S
 from hotpath.core.listen import VARIABLE
-from hotpath.core.master import READY_VARIABLE, Master
+from hotpath.core.master import Master
+from hotpath.core.successor import READY_VARIABLE
 from hotpath.core.worker import DRAIN_SIGNALS
 from tests.core.service import Config, Service
 from tests.core.serving import COMMAND, Client, ask, services, under_load
