@@ -5,7 +5,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -39,6 +39,10 @@ class EchoConfig(ServeConfig, frozen=True):
     deflate: bool = True            # accept permessage-deflate where it is offered
     subprotocols: Annotated[tuple[Token, ...], ONE_OR_MANY] = ()
     origins: Annotated[tuple[str, ...], ONE_OR_MANY] = ()   # of pages that may connect; empty: all
+
+
+# Flags that give one entry each, or say no.
+NAMES = {"subprotocols": "--subprotocol", "origins": "--origin", "deflate": "--no-deflate"}
 
 
 def hello(request: Request) -> Response:
@@ -119,12 +123,4 @@ def token(text: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; answers its exit status: 0, or 2 for a bad file or flag."""
-    given = arguments(argv)
-    names = ("raw", "ws", "max_message", "max_frame", "deflate", "subprotocols", "origins")
-    flags: dict[str, Any] = {name: value for name in names if (value := getattr(given, name)) is not None}
-
-    def app(config: ServeConfig) -> Router:
-        assert isinstance(config, EchoConfig)
-        return app_of(msgspec.structs.replace(config, **flags))
-
-    return serve(app, given, model=EchoConfig)
+    return serve(app_of, arguments(argv), model=EchoConfig, names=NAMES)

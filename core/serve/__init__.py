@@ -16,8 +16,8 @@
     if __name__ == "__main__":
         raise SystemExit(run(app, listen="127.0.0.1:8000", workers=2))
 
-`router.py` collects routes and `table` looks them up; `connection` is a client as a C struct, `exchange` the task of
-one request; `sending` knows slow readers; `service.py` is the command.
+`router.py` collects routes and `table` looks them up, `hooks.py` is what else an application does; `connection` is a
+client as a C struct, `exchange` the task of one request; `sending` knows slow readers; `service.py` is the command.
 """
 from .config import ServeConfig
 from .frames import Block

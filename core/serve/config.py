@@ -3,11 +3,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, NoReturn, TypeVar
 
 import msgspec
 
-from hotpath.core.config import OFF, ONE_OR_MANY, Address, ConfigError, Duration, Section, Size, load
+from hotpath.core.config import NO_FLAGS, OFF, ONE_OR_MANY, Address, ConfigError, Duration, Flag, Section, Size, load
 
 LogFormat = Literal["combined", "json"]
 
@@ -86,15 +87,32 @@ C = TypeVar("C", bound=ServeConfig)
 class Flags:
     """What the command line says; it wins over the file."""
 
-    def __init__(self, config: str | None = None, listen: str | None = None, workers: str | int | None = None) -> None:
-        """`config` is the file's path; None: every default."""
+    def __init__(
+        self, config: str | None = None, listen: str | None = None, workers: str | int | None = None,
+        more: Mapping[str, Flag] = NO_FLAGS
+    ) -> None:
+        """`config` is the file's path; None: every default. `more`: the service's own flags, by the key they give."""
         self.config = config
         self.listen = listen
         self.workers = workers
+        self.more = more
+
+    @classmethod
+    def of(cls, given: argparse.Namespace, model: type[ServeConfig], names: Mapping[str, str]) -> Flags:
+        """What was parsed. A flag whose `dest` is a key of `model` gives it, unless it is None.
+
+        `names`: how a flag is typed, by its `dest`, where that is not `--dest`.
+        """
+        more = {
+            field.encode_name: Flag(names.get(field.name, f"--{field.name.replace('_', '-')}"), value)
+            for field in msgspec.structs.fields(model)
+            if field.name not in ("listen", "workers") and (value := getattr(given, field.name, None)) is not None
+        }
+        return cls(given.config, given.listen, given.workers, more)
 
     def load(self, model: type[C]) -> C:
         """The file and the flags. Raises ConfigError."""
-        config = load(self.config, model) if self.config is not None else model()
+        config = load(self.config, model, self.more)
         if self.listen is not None:
             try:
                 address = Address.parse(self.listen)

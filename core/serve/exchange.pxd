@@ -26,6 +26,7 @@ cdef class Server:
     cdef access_t access        # lines NULL: no access log
     cdef list idle              # Exchanges to be used again
     cdef object upgrade         # upgrade(exchange), in the task: an Upgraded, or a Response that refuses; None: 501
+    cdef bint opening           # the application is not open yet: every request is answered 503
     cdef object kept            # whatever c.counts and c.log point into
 
     cdef bint begin(self, connection_t* connection) except -1

@@ -301,6 +301,8 @@ cdef class Exchange(Incoming):
     cdef Response refusal(self):
         """What is answered before any handler is asked; None: a handler is."""
         cdef uint64_t* rejected = self.server.c.counts.rejected
+        if self.server.opening:
+            return problem(503, detail="starting", headers=(("Retry-After", "1"),))
         if self.expects_other:
             return problem(417, detail="the only expectation known is 100-continue")
         if self.is_asterisk:

@@ -17,6 +17,23 @@ ANY_HEAD.line = ANY_HEAD.head = 0x7FFFFFFF
 ANY_HEAD.fields = 256
 
 
+cdef extern from "Python.h":
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+
+
+# Whether a field's name, in any case, is this one in lower case.
+cdef bint is_name(const char* name, const char* lower, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef char c
+    for i in range(size):
+        c = name[i]
+        if c'A' <= c <= c'Z':
+            c |= 0x20
+        if c != lower[i]:
+            return False
+    return True
+
+
 cdef class Incoming(Task):
     """The task that serves a request."""
 
@@ -118,6 +135,29 @@ cdef class Request:
         if self.fields is None:
             self.fields = Headers(pairs_of(self.head))
         return self.fields
+
+    def field(self, str name not None) -> str | None:
+        """The value of the field `name`, given in lower case; several are joined as in `headers`. None without one.
+
+        Makes no other field: for whoever asks for one or two.
+        """
+        cdef Head head
+        cdef const char* at = self.head
+        cdef const char* wanted
+        cdef Py_ssize_t size
+        cdef const Field* field
+        cdef uint32_t i
+        if self.fields is not None:
+            return self.fields.get(name)
+        wanted = PyUnicode_AsUTF8AndSize(name, &size)
+        value = None
+        if parse_request(<const uint8_t*>at, len(self.head), 0, &ANY_HEAD, STRICT, &head) > 0:
+            for i in range(head.n_fields):
+                field = &head.fields[i]
+                if field.name_size == size and is_name(at + field.name_at, wanted, size):
+                    one = at[field.value_at:field.value_at + field.value_size].decode("latin-1")
+                    value = one if value is None else f"{value}, {one}"
+        return value
 
     @property
     def client(self) -> tuple | None:

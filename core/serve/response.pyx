@@ -1,4 +1,7 @@
 """What a handler answers with: checked and encoded when it is made, so that one made once can be sent a million times."""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcpy
+
 from hotpath.core.errors import LocalProtocolError
 
 import os
@@ -8,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 cdef dict TYPE_LINES = {}       # content type: its line; what does not repeat is not kept
+cdef dict BEGINNINGS = {}       # name of a field that may be set: "Name: "; as many as of those
 cdef enum:
     MAX_TYPE_LINES = 256
     MAX_LINES_BYTES = 60000     # of all fields: no client takes more, and a head fits loop_t.scratch
@@ -26,6 +30,40 @@ def field_line(name: str, value: str) -> bytes:
     if VALUE.fullmatch(value) is None:
         raise LocalProtocolError(f"the value of {name} holds a control character, or more than Latin-1: {value!r}")
     return f"{name}: {value}\r\n".encode("latin-1")
+
+
+cdef extern from "Python.h":
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+
+
+# Whether these bytes are printable ASCII: then they need no other check, and no encoding.
+cdef bint is_printable(const char* at, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(size):
+        if not 0x20 <= <unsigned char>at[i] < 0x7F:
+            return False
+    return True
+
+
+cdef bytes quick_line(str name, str value):
+    """As field_line, for a name that was checked before and a printable value; None: ask field_line."""
+    cdef bytes beginning = BEGINNINGS.get(name)
+    cdef Py_ssize_t n_name, n_value
+    cdef const char* at
+    cdef char* out
+    cdef bytes line
+    if beginning is None or not value.isascii():
+        return None
+    at = PyUnicode_AsUTF8AndSize(value, &n_value)
+    if not is_printable(at, n_value):
+        return None
+    n_name = PyBytes_GET_SIZE(beginning)
+    line = PyBytes_FromStringAndSize(NULL, n_name + n_value + 2)
+    out = PyBytes_AS_STRING(line)
+    memcpy(out, PyBytes_AS_STRING(beginning), n_name)
+    memcpy(out + n_name, at, n_value)
+    out[n_name + n_value], out[n_name + n_value + 1] = c"\r", c"\n"
+    return line
 
 
 cdef bytes type_line(str content_type):
@@ -72,7 +110,8 @@ cdef class Response:
         if content_type is not None:
             lines.append(type_line(content_type))
         if headers:
-            for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+            # A tuple first: to ask an abstract class takes longer than to write the fields.
+            for name, value in headers.items() if type(headers) is not tuple and isinstance(headers, Mapping) else headers:
                 self.take_field(name, value, lines)
         if self.bodiless and self.content is not None and self.content:
             raise LocalProtocolError(f"a response of status {status} has no body")
@@ -81,7 +120,12 @@ cdef class Response:
             raise LocalProtocolError(f"the fields are longer than {MAX_LINES_BYTES} bytes")
 
     def take_field(self, str name, object value, list lines) -> None:
+        cdef bytes line
         value = str(value)
+        line = quick_line(name, value)
+        if line is not None:
+            lines.append(line)
+            return
         lower = name.lower()
         if lower in OURS:
             if lower == "content-length" and self.content is None and re.fullmatch("[0-9]{1,18}", value):
@@ -92,6 +136,8 @@ cdef class Response:
                 return
             raise LocalProtocolError(f"{name} is the server's to say")
         lines.append(field_line(name, value))
+        if len(BEGINNINGS) < MAX_TYPE_LINES:
+            BEGINNINGS[name] = f"{name}: ".encode()
 
     def add_header(self, str name, object value) -> None:
         """One more field, behind those it has."""

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
-from .exchange import Server
 from .files import Files
 from .gate import Authorize, Gate
+from .hooks import Hooks
 from .options import Options
 from .table import PARAMETER, Route, Table, segments_of
 
@@ -17,18 +17,18 @@ Handler = TypeVar("Handler", bound=Callable[..., object])
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
 
 
-class Router:
-    """Collects routes; `run` serves them.
+class Router(Hooks):
+    """Collects routes, and hooks beside them; `run` serves them.
 
     A fixed segment of a path goes before `{name:int}`, that before `{name}`, that before `{name:path}`, in whatever
-    order they were added.
+    order they were added. `{name:raw}` is everything behind a fixed beginning, as sent and not decoded; where one
+    begins, nothing else is looked for.
     """
 
     def __init__(self) -> None:
         """Start without a route."""
+        super().__init__()
         self._routes: list[Route] = []
-        self.starters: list[Callable[[], object]] = []
-        self.attachers: list[Callable[[Server], object]] = []
 
     def route(self, method: str, path: str, *, max_body: int | None = -2) -> Callable[[Handler], Handler]:
         """Let the function below answer `method` at `path`, called with the request and the path's parameters.
@@ -83,15 +83,6 @@ class Router:
                       index=len(self._routes))
         Table([*self._routes, route])       # raises ValueError for what is there already
         self._routes.append(route)
-
-    def at_start(self, function: Callable[[], object]) -> Callable[[], object]:
-        """Run the function below in a task of each worker, once it serves."""
-        self.starters.append(function)
-        return function
-
-    def at_worker(self, function: Callable[[Server], object]) -> None:
-        """Give the function each worker's Server before it serves: C code may then answer heads by itself."""
-        self.attachers.append(function)
 
     @property
     def routes(self) -> Iterable[Route]:

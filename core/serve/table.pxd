@@ -30,6 +30,7 @@ cdef class Node:
 cdef class Table:
     cdef readonly list routes
     cdef dict plain                     # bytes of a path without parameters: its Endpoint
+    cdef dict raws                      # bytes that a path with a {name:raw} begins with: its Endpoint
     cdef Node root
 
     # The route, or None: then `allowed` holds the methods that the path has. `values` gets the parameters, in order.

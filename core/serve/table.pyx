@@ -1,14 +1,15 @@
 """Routes, compiled: which one does a request take?
 
 A path without parameters is one look into a dict of bytes. The others are walked segment by segment; a fixed segment goes
-before {name:int}, that before {name}, that before {name:path}, and the first whose route has the method wins.
+before {name:int}, that before {name}, that before {name:path}, and the first whose route has the method wins. {name:raw}
+takes whatever follows its fixed beginning, as sent: to its handler `a/b` and `a%2Fb` are two things, and so are `.` and `..`.
 """
 import re
 from urllib.parse import unquote_to_bytes
 
 from hotpath.core.wire.http1 cimport METHOD_OTHER
 
-PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::(int|path))?\}")
+PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::(int|path|raw))?\}")
 SEGMENT = re.compile(r"[^{}?#%]*")
 cdef list METHODS = ["", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE"]     # as wire's Method
 cdef enum:
@@ -25,7 +26,7 @@ cdef class Route:
 
 
 def segments_of(str pattern) -> list:
-    """(kind, text) of each segment; kind is "", "int", "str" or "path". Raises ValueError: what is wrong."""
+    """(kind, text) of each segment; kind is "", "int", "str", "path" or "raw". Raises ValueError: what is wrong."""
     if not pattern.startswith("/"):
         raise ValueError(f"route {pattern!r}: a path begins with a slash")
     made = []
@@ -34,7 +35,7 @@ def segments_of(str pattern) -> list:
         match = PARAMETER.fullmatch(part)
         if match is None:
             if SEGMENT.fullmatch(part) is None or part in (".", ".."):
-                raise ValueError(f"route {pattern!r}: {part!r} is neither text nor {{name}}, {{name:int}} or {{name:path}}")
+                raise ValueError(f"route {pattern!r}: {part!r} is neither text nor a parameter as {{name:int}}")
             made.append(("", part))
             continue
         if match[1] in names:
@@ -43,6 +44,8 @@ def segments_of(str pattern) -> list:
         made.append((match[2] or "str", match[1]))
     if any(kind == "path" for kind, _ in made[:-1]):
         raise ValueError(f"route {pattern!r}: a {{name:path}} is the last segment")
+    if any(kind == "raw" for kind, _ in made[:-1]) or (made[-1][0] == "raw" and any(kind for kind, _ in made[:-1])):
+        raise ValueError(f"route {pattern!r}: a {{name:raw}} is the last segment, and the only parameter")
     return made
 
 
@@ -146,11 +149,17 @@ cdef class Table:
         cdef Node node
         self.routes = list(routes)
         self.plain = {}
+        self.raws = {}
         self.root = Node()
         for route in self.routes:
             node = self.root
             rest = False
-            for kind, text in segments_of(route.pattern):
+            segments = segments_of(route.pattern)
+            if segments[-1][0] == "raw":
+                beginning = "/".join(["", *[text for _, text in segments[:-1]], ""])
+                (<Endpoint>self.raws.setdefault(beginning.encode(), Endpoint())).add(route)
+                continue
+            for kind, text in segments:
                 if kind == "":
                     node = node.statics.setdefault(text, Node())
                 elif kind == "int":
@@ -180,6 +189,14 @@ cdef class Table:
                 found = endpoint.pick(method_id, method, socket)
                 if found is not None:
                     return found
+        for beginning, raw in self.raws.items():
+            if path.startswith(<bytes>beginning):
+                found = (<Endpoint>raw).pick(method_id, method, socket)
+                if found is None:
+                    (<Endpoint>raw).note(allowed)
+                else:
+                    values.append(path[len(<bytes>beginning):].decode("latin-1"))
+                return found
         segments = decoded(path, is_plain)
         if segments is None or path[:1] != b"/":
             return None

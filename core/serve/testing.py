@@ -1,4 +1,4 @@
-"""An application under its real master on a free port, for tests of whoever writes one."""
+"""An application, or a whole command, in real processes on a free port: for tests of whoever writes one."""
 from __future__ import annotations
 
 import os
@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -82,11 +82,10 @@ class Served:
         return self.status
 
     def kill(self) -> None:
-        """End master and workers at once."""
-        if not self._ended():
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-            self.wait()
+        """End master and workers at once, or a server and its successors."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.wait()
 
     def _ended(self) -> bool:
         if self.status is None:
@@ -113,6 +112,29 @@ def serving(app: App, config: ServeConfig | None = None, *, workers: int = 1) ->
         served = Served(pid, folder)
         try:
             served.start()
+            yield served
+        finally:
+            served.kill()
+
+
+@contextmanager
+def launched(command: Sequence[str], *, env: Mapping[str, str] | None = None, wait: bool = True) -> Iterator[Served]:
+    """A command that serves, in a process group of its own while the block runs; its words go to `Served.output()`.
+
+    Give it `--listen 127.0.0.1:0`, or the port of one that was killed. `wait`: until it serves.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        output = str(folder / "output")
+        whole = dict(os.environ if env is None else env)
+        pid = os.posix_spawnp(command[0], list(command), whole, setsid=True, file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2)])
+        served = Served(pid, folder)
+        try:
+            if wait:
+                served.start()
             yield served
         finally:
             served.kill()

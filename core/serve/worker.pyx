@@ -29,6 +29,10 @@ cdef int64_t ms(object seconds) except -1:
     return max(1, round(seconds * 1000)) if seconds else 0
 
 
+def nothing(number, frame) -> None:
+    """The handler of a signal that comes once the loop is closed: the end is near anyway."""
+
+
 cdef int set_limits(limits_t* limits, config) except -1:
     limits.head.line, limits.head.head, limits.head.fields = config.limits.line, config.limits.head, config.limits.fields
     limits.head_ms, limits.idle_ms = ms(config.timeouts.head), ms(config.timeouts.idle)
@@ -55,32 +59,39 @@ cdef int warn(int error, uint64_t n_failed) except -1:
 cdef class Worker:
     """Serves `sockets` (listening, non-blocking; taken over) with `table` until it is told to drain.
 
-    `shared` is what it shares with the others, `access_log` may be None; `starters` are run in tasks once it serves;
-    `attachers` get the Server before that.
+    `shared` is what it shares with the others, `hooks` the application's, `access_log` may be None. `early`: take connections
+    while the application opens, and answer 503.
     """
 
     cdef Server server
     cdef listener_t* listeners
     cdef int n_listeners
-    cdef Loop loop
+    cdef readonly Loop loop
     cdef LineFile access_log
-    cdef object starters
+    cdef object shared
+    cdef int index
+    cdef list sockets           # not listened on yet
+    cdef object limit           # of connections
+    cdef object hooks
     cdef object reopeners
+    cdef bint early
+    cdef bint opened            # the application is open, and will be closed
+    cdef object failure         # why it could not be opened; None: it could
 
     def __dealloc__(self):
         free(self.listeners)
 
-    def __init__(self, config, Table table, shared, int index, sockets, LineFile access_log or None, starters=(), reopeners=(),
-                 attachers=()):
+    def __init__(self, config, Table table, shared, int index, sockets, LineFile access_log or None, hooks, reopeners=(), *,
+                 bint early=False):
         cdef Counters counters = shared.counters
         cdef Gauges gauges = shared.gauges
         cdef Server server = Server.__new__(Server)
-        cdef listener_t* listener
-        cdef int i
         self.loop = Loop()
-        self.server, self.access_log, self.starters, self.reopeners = server, access_log, starters, reopeners
+        self.server, self.access_log, self.hooks, self.reopeners, self.early = server, access_log, hooks, reopeners, early
+        self.shared, self.index, self.sockets, self.limit = shared, index, list(sockets), config.limits.connections
         server.loop, server.table, server.idle, server.kept = self.loop, table, [], shared
         server.upgrade = upgrade
+        server.opening = bool(hooks.openers)
         server.c.loop = &self.loop.c
         server.c.owner = <void*>server
         server.c.attend = attend
@@ -92,40 +103,53 @@ cdef class Worker:
             server.access.json = config.log.access.format == "json"
             server.access.second = -1
         server_start(&server.c)
-        for attach_to in attachers:
+        for attach_to in hooks.attachers:
             attach_to(server)
         self.listeners = <listener_t*>calloc(max(1, len(sockets)), sizeof(listener_t))
         if self.listeners == NULL:
             raise MemoryError
-        for i, sock in enumerate(sockets):
-            listener = &self.listeners[i]
-            listener.owner = &server.c
+        if early or not server.opening:
+            self.listen()
+
+    cdef int listen(self) except -1:
+        cdef Gauges gauges = self.shared.gauges
+        cdef listener_t* listener
+        while self.sockets:
+            listener = &self.listeners[self.n_listeners]
+            listener.owner = &self.server.c
             listener.on_accept = server_accept
             listener.on_failed = on_failed
             listener.gauges = gauges.row(0)
             listener.stride = gauges.stride
-            listener.n_workers = shared.workers
-            listener.worker = index
-            listener.limit = config.limits.connections
-            listener.nudge.fd = os.dup(shared.nudge)
-            failed = listener_open(listener, &self.loop.c, sock.detach())
+            listener.n_workers = self.shared.workers
+            listener.worker = self.index
+            listener.limit = self.limit
+            listener.nudge.fd = os.dup(self.shared.nudge)
+            failed = listener_open(listener, &self.loop.c, self.sockets.pop(0).detach())
             if failed < 0:
                 raise OSError(-failed, os.strerror(-failed))
             self.n_listeners += 1
+        return 0
 
     @property
     def draining(self) -> bool:
         """Whether it accepts no more."""
         return self.server.c.draining
 
-    def run(self, context) -> None:
-        """Serve until drained; `context` is core.worker's."""
-        self.loop.on_signal(signal.SIGTERM, lambda: self.drain(context))
-        self.loop.on_signal(signal.SIGQUIT, lambda: self.drain(context))
-        self.loop.on_signal(signal.SIGALRM, self.loop.stop)
-        self.loop.on_signal(signal.SIGUSR1, self.reopen)
-        self.loop.call_soon(self.start)
-        context.ready()
+    def run(self, context, more=None) -> None:
+        """Serve until drained; `context` is core.worker's. `more`: what to call for other signals, or for these instead.
+
+        Raises what kept the application from opening.
+        """
+        acts = {signal.SIGTERM: lambda: self.drain(context), signal.SIGQUIT: lambda: self.drain(context),
+                signal.SIGALRM: self.expire, signal.SIGUSR1: self.reopen}
+        for number in acts.keys() - (more or {}).keys():
+            signal.signal(number, nothing)      # what the loop gives back at its close
+        for number, act in {**acts, **(more or {})}.items():
+            self.loop.on_signal(number, act)
+        self.loop.call_soon(spawn, self.open, context)
+        if not self.server.opening:
+            context.ready()
         watchdog = Watchdog(self.loop)
         try:
             self.loop.run()
@@ -135,10 +159,46 @@ cdef class Worker:
             self.loop.close()
             if self.access_log is not None:
                 self.access_log.flush()
+            self.close()
+        if self.failure is not None:
+            raise self.failure
 
-    def start(self) -> None:
-        for starter in self.starters:
+    def open(self, context) -> None:
+        """In a task: open the application, then serve."""
+        cdef bint was_opening = self.server.opening
+        try:
+            for opener in self.hooks.openers:
+                opener()
+            self.opened = True
+            self.server.opening = False
+            if not self.draining:
+                self.listen()
+        except Exception as error:
+            self.failure = error
+            self.loop.stop()
+            return
+        if was_opening:
+            context.ready()
+        for starter in self.hooks.starters:
             spawn(starter)
+
+    def close(self) -> None:
+        """Behind the last request."""
+        if self.opened:
+            for stopper in reversed(self.hooks.stoppers):
+                try:
+                    stopper()
+                except Exception as error:
+                    log.exception("closing failed")
+                    self.failure = self.failure or error
+
+    def limits(self, config) -> None:
+        """Go on with the limits and timeouts of `config`."""
+        cdef int i
+        set_limits(&self.server.c.limits, config)
+        self.limit = config.limits.connections
+        for i in range(self.n_listeners):
+            self.listeners[i].limit = self.limit
 
     def drain(self, context) -> None:
         """Accept what has arrived, then nothing more; end when the last client is served, or at the deadline."""
@@ -148,7 +208,17 @@ cdef class Worker:
         context.limit_drain()
         for i in range(self.n_listeners):
             listener_drain(&self.listeners[i])
+        while self.sockets:
+            self.sockets.pop().close()
         server_drain(&self.server.c, GRACE_MS)
+        for drainer in self.hooks.drainers:
+            drainer()
+
+    def expire(self) -> None:
+        """Time is up."""
+        if self.server.opening:
+            log.error("the application did not open in time")
+        self.loop.stop()
 
     def reopen(self) -> None:
         """USR1."""

@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 
 from hotpath.core.echo.command import arguments, main
 from tests.clients import Client, fetch
-from tests.waiting import Process, running
+from tests.waiting import Process, running, wait_for
 
 COMMAND = [sys.executable, "-P", "-m", "hotpath.core.echo"]
 Start = Callable[..., tuple[Process, str]]
@@ -93,7 +93,7 @@ def test_hup_reads_the_file_again_and_keeps_who_is_there(start: Start, tmp_path:
         file.write_text("ws: true\n")
         process.popen.send_signal(signal.SIGHUP)
         process.wait_for_output("reloaded generation=2")
-        assert fetch(address, "/").status == 426
+        wait_for(lambda: fetch(address, "/").status == 426, "the new workers alone")     # the old may still take some
         assert client.ask("GET", "/").body == b"hello"
         file.write_text("wss: true\n")
         process.popen.send_signal(signal.SIGHUP)

@@ -57,3 +57,22 @@ def test_too_many_parameters_are_refused():
     with serving(app) as served:
         assert fetch(served.address, "/?" + "&".join("a=1" for _ in range(1000))).json() == 1000
         assert fetch(served.address, "/?" + "&".join("a=1" for _ in range(1001))).status == 400
+
+
+def test_one_field_is_found_as_among_all():
+    app = Router()
+
+    @app.route("GET", "/")
+    def show(request: Request) -> Response:
+        names = ("x-one", "x-many", "x-empty", "host", "x-not", "x", "x-on", "x-ones", "")
+        first = [request.field(name) for name in names]
+        same = [request.headers.get(name) for name in names]
+        again = [request.field(name) for name in names]
+        return Response.json([first, same, again])
+
+    with serving(app) as served:
+        fields = [("X-One", "1"), ("x-MANY", "a"), ("X-Many", "b"), ("X-Empty", ""), ("X-Ones", "\xe9")]
+        first, same, again = fetch(served.address, "/", "GET", fields).json()
+        assert first == same == again
+        assert first[:5] == ["1", "a, b", "", "test", None]
+        assert first[7] == "\xe9"

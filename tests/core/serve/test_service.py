@@ -244,3 +244,17 @@ def test_the_example_of_the_package_runs(tmp_path: Path):
         answer = fetch(served.address, "/v1/items/1")
         assert (answer.json(), answer.value("cache-control")) == ({"id": 1, "name": "a pen"}, "no-store")
         assert fetch(served.address, "/v1/items/2").json()["detail"] == "no item 2"
+
+
+def test_a_guard_is_asked_before_every_handler_but_that_of_healthz():
+    app = app_that_says_who()
+    app.guard = lambda request: None if request.field("x-key") == "right" else Response("who?", 401)
+    app.exposed = lambda: "# TYPE ours counter\nours 7\n"
+    with serving(app) as served:
+        for path in ("/who", "/metrics"):
+            assert fetch(served.address, path).status == 401
+            assert fetch(served.address, path, "GET", [("X-Key", "right")]).status == 200
+        assert fetch(served.address, "/healthz").status == 200
+        metrics = fetch(served.address, "/metrics", "GET", [("X-Key", "right")]).body
+        assert metrics.endswith(b"# TYPE ours counter\nours 7\n")
+        assert b"hotpath_requests_total" in metrics

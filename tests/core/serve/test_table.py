@@ -116,3 +116,32 @@ def test_a_handler_takes_its_parameters():
         Router().add("GET", "/{a}", lambda request: Response(""))
     with pytest.raises(TypeError, match="does not fit"):
         Router().add("GET", "/", lambda request, a: Response(""))
+
+
+@pytest.mark.parametrize("rest", [
+    "", "a", "a/b", "a%2Fb", "a//b", "/", ".", "..", "a/../b", "%ff", "%00", "%zz", "caf\xe9"])
+def test_a_raw_parameter_is_what_was_sent(rest: str) -> None:
+    app = Router()
+    app.add("GET", "/kv/{rest:raw}", handler)
+    app.add("GET", "/kv", handler)
+    path = f"/kv/{rest}".encode("latin-1")
+    route, values, _ = app.table().match("GET", path, is_plain=path.isalnum())
+    assert route is not None
+    assert (route.pattern, values) == ("/kv/{rest:raw}", {"rest": rest})
+    assert app.table().match("PUT", path) == (None, {}, {"GET", "HEAD"})
+
+
+def test_a_raw_parameter_stands_alone_and_last() -> None:
+    for pattern in ("/{a}/{rest:raw}", "/{rest:raw}/x", "/{a:int}/{rest:raw}"):
+        with pytest.raises(ValueError, match="is the last segment, and the only parameter"):
+            Router().add("GET", pattern, handler)
+
+
+def test_beside_a_raw_parameter_other_paths_are_as_ever() -> None:
+    app = Router()
+    app.add("GET", "/kv/{rest:raw}", handler)
+    app.add("GET", "/kv", handler)
+    app.add("GET", "/{name}", handler)
+    assert app.table().match("GET", b"/kv")[0].pattern == "/kv"     # type: ignore[union-attr]
+    assert app.table().match("GET", b"/kvx")[1] == {"name": "kvx"}
+    assert app.table().match("GET", b"/x/y")[0] is None
