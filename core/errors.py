@@ -5,6 +5,10 @@
     ├── ListenError              the operator: an address cannot be bound or handed over
     ├── TaskCancelled            whoever asked a task for its result: it was cancelled and has none
     ├── ConnectionClosed         nobody: the conversation is over, `code` says how
+    ├── KeyExists                the caller: add would overwrite a live key (also a KeyError)
+    ├── StampMismatch            the caller: somebody wrote the key since (also a ValueError)
+    ├── Damaged                  whoever sent or stored the bytes: they are no delta, cell or digest (also a ValueError)
+    ├── BiasMismatch             the operator: the two tables settle ties in opposite ways (also a ValueError)
     └── ProtocolError            (never raised itself)
         ├── LocalProtocolError   we, the callers: the bytes we were about to send break the protocol
         └── RemoteProtocolError  the peer: answer `error_status_hint`, then close
@@ -79,6 +83,40 @@ class ConnectionClosed(HotpathError):
     def __reduce__(self) -> tuple[type[ConnectionClosed], tuple[int, str]]:
         """Pickle by the two fields: the default would call us with the finished sentence alone."""
         return type(self), (self.code, self.reason)
+
+
+class KeyExists(HotpathError, KeyError):
+    """`add` of a key that is live; `stamp` is that of the live cell, which stays."""
+
+    def __init__(self, key: object, stamp: object) -> None:
+        """Both, as a KeyError shows its key."""
+        super().__init__(key)
+        self.stamp = stamp
+
+    def __reduce__(self) -> tuple[type[KeyExists], tuple[object, object]]:
+        """Pickle by the two fields."""
+        return type(self), (self.args[0], self.stamp)
+
+
+class StampMismatch(HotpathError, ValueError):
+    """A write that was to replace one particular cell; `stamp` is that of the live cell there, None if none is live."""
+
+    def __init__(self, stamp: object) -> None:
+        """Say what is there."""
+        super().__init__(f"live is {stamp}" if stamp is not None else "the key is not live")
+        self.stamp = stamp
+
+    def __reduce__(self) -> tuple[type[StampMismatch], tuple[object]]:
+        """Pickle by the field."""
+        return type(self), (self.stamp,)
+
+
+class Damaged(HotpathError, ValueError):
+    """Bytes that are not what they should be: cut off, altered, or never made by us. Nothing of them was used."""
+
+
+class BiasMismatch(HotpathError, ValueError):
+    """A delta or digest of the other bias: merged, the two would never agree. Nothing was merged."""
 
 
 class ProtocolError(HotpathError):

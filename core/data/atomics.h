@@ -1,4 +1,4 @@
-/* Words that several processes change at once: relaxed loads, stores and sums, and a compare-and-swap of 16 bytes.
+/* Words that several threads or processes change at once: loads, stores, sums, and compare-and-swap of 8 and 16 bytes.
  *
  * No lock anywhere, so a process killed at any instruction leaves nothing held. */
 #ifndef HOTPATH_ATOMICS_H
@@ -6,6 +6,19 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+/* Between what a swap expects and the swap lie a few instructions; a build for tests stretches them now and then. */
+#ifdef HOTPATH_STRETCH_RACES
+#include <sched.h>
+static inline void race_point(void) {
+    static __thread uint32_t turn = 1;
+    turn = turn * 1664525u + 1013904223u;
+    if (turn >> 30 == 0)
+        sched_yield();
+}
+#else
+static inline void race_point(void) {}
+#endif
 
 static inline uint64_t load_word(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
 
@@ -17,6 +30,36 @@ static inline void add_own(uint64_t *word, uint64_t n) {
 static inline void add_shared(uint64_t *word, uint64_t n) { __atomic_fetch_add(word, n, __ATOMIC_RELAXED); }
 
 static inline void clear_word(uint64_t *word) { __atomic_store_n(word, 0, __ATOMIC_RELAXED); }
+
+/* Words by which threads hand each other what they point to: who loads one sees all that was written before it was
+ * stored. A swap that fails puts what it found into `seen`. */
+static inline uint64_t acquire_word(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+
+static inline void release_word(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+
+static inline bool swap_word(uint64_t *word, uint64_t *seen, uint64_t value) {
+    race_point();
+    return __atomic_compare_exchange_n(word, seen, value, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+/* What was at `word`, and `n` more is there now. */
+static inline uint64_t add_fetched(uint64_t *word, uint64_t n) { return __atomic_fetch_add(word, n, __ATOMIC_ACQ_REL); }
+
+/* Stored before anything that follows is read, in the eyes of all threads. On x86-64 the exchange is a fence by itself;
+ * ThreadSanitizer does not know fences. */
+static inline void announce_word(uint64_t *word, uint64_t value) {
+    __atomic_exchange_n(word, value, __ATOMIC_SEQ_CST);
+#if !defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+/* Nothing that follows is read before what came first is seen by all. */
+static inline void settle(void) {
+#ifndef __SANITIZE_THREAD__
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
 
 /* Two words that change together. */
 typedef struct {
