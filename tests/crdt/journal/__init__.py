@@ -1,0 +1,1 @@
+"""Tests of crdt/journal, and the disks they stand on."""
