@@ -4,13 +4,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import core, hello, idle, idle_ws, processes, profile, proxy, reload, rivals, syscalls, websocket, wrk
+from . import core, crdt, hello, idle, idle_ws, processes, profile, proxy, reload, rivals, syscalls, websocket, wrk
 
 SUBJECTS = {
     "proxy": proxy,
     "idle": idle,
     "reload": reload,
     "core": core,
+    "crdt": crdt,
     "hello": hello,
     "websocket": websocket,
     "idle_ws": idle_ws,

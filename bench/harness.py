@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from . import processes, wrk
+
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +84,9 @@ def measure(pid: int, load: Callable[[], wrk.Outcome], *, beside: Sequence[int] 
     return Sample(outcome, spent, max(0.0, others / outcome.seconds))
 
 
-def interleave(contenders: Mapping[str, Callable[[], Sample]], *, rounds: int, title: str) -> dict[str, list[Sample]]:
+def interleave(contenders: Mapping[str, Callable[[], Taken]], *, rounds: int, title: str) -> dict[str, list[Taken]]:
     """Measure every contender once a round, in the order given: A B A B."""
-    taken: dict[str, list[Sample]] = {name: [] for name in contenders}
+    taken: dict[str, list[Taken]] = {name: [] for name in contenders}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task(title, total=rounds * len(contenders))
