@@ -39,6 +39,10 @@ def test_the_server_answers_and_echoes(tmp_path):
             assert socket.recv(timeout=10) == "hello"
 
 
+def test_two_dictionaries_agree():
+    exec(block("python", "LWWDict"), {})
+
+
 def test_others_run_on_ours():
     code = f"""{block("python", "install()")}
 import h11, wsproto
