@@ -89,6 +89,16 @@ def storm(root: Path, rounds: int, *, seed: int = 1) -> tuple[int, str]:
     return run.returncode, run.stderr + reports
 
 
+def storms(root: Path, rounds: int) -> tuple[int, str]:
+    """The first storm of ten that ended badly: in one alone the threads may happen not to meet where it hurts."""
+    status, said = 0, ""
+    for seed in range(10):
+        status, said = storm(root, rounds, seed=seed)
+        if status != 0:
+            break
+    return status, said
+
+
 def test_no_two_threads_meet_unordered_in_a_storm(built):
     status, said = storm(built, 3)
     assert status == 0, said
@@ -101,7 +111,7 @@ def test_a_swap_in_two_steps_is_noticed(built, tmp_path):
         "    return __atomic_compare_exchange_n(word, seen, value, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);",
         "    if (*word != *seen) { *seen = *word; return false; }\n    *word = value;\n    return true;",
         ["epochs", "lww/table"])
-    status, said = storm(root, 1)
+    status, said = storms(root, 1)
     assert status != 0
     assert "ThreadSanitizer: data race" in said
 
@@ -111,7 +121,7 @@ def test_freeing_at_once_what_readers_may_see_is_noticed(built, tmp_path):
         built, tmp_path / "root", "epochs.pyx",
         "    # While we are inside, the epoch is ours or the next", "    free(block)\n    return\n    # While we are",
         ["epochs"])
-    status, said = storm(root, 1)
+    status, said = storms(root, 1)
     assert status != 0
     assert "ThreadSanitizer: heap-use-after-free" in said or "ThreadSanitizer: data race" in said, said
 
@@ -120,7 +130,7 @@ def test_freeing_an_epoch_too_early_is_noticed(built, tmp_path):
     root = weakened(
         built, tmp_path / "root", "epochs.pyx",
         "        if bag.n and bag.epoch + 2 <= epoch:", "        if bag.n:", ["epochs"])
-    status, said = storm(root, 3)
+    status, said = storms(root, 3)
     assert status != 0
     assert "ThreadSanitizer" in said, said
 
@@ -129,6 +139,6 @@ def test_growing_without_freezing_loses_cells(built, tmp_path):
     root = weakened(
         built, tmp_path / "root", "lww/table.pyx",
         "        while not swap_word(&slots.words[i], &word, word | FROZEN):\n            pass\n", "", ["lww/table"])
-    status, said = storm(root, 12, seed=2)
+    status, said = storms(root, 12)
     assert status != 0
     assert "AssertionError" in said, said
