@@ -163,7 +163,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
                "the peers, limits and timeouts anew, TERM or QUIT drain and stop, USR1 reopens the logs, USR2 upgrades "
                "the binary. Ends with 1 when the data directory is in use, another replica's, or damaged; with 2 for a "
                "mistake in file or flags.")
-    add_flags(one)
+    add_flags(one, alone=True)
     one.add_argument("--replica", metavar="NAME", help="its name in the group: 1 to 8 of a-z and 0-9 (default: a)")
     one.add_argument("--peer", metavar="NAME=URL", action="append", dest="peers", type=peer,
                      help="another replica; repeat it for more, instead of the file's peers")

@@ -136,9 +136,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}{allowed}\n")
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags that every `serve` command takes."""
+def add_flags(parser: argparse.ArgumentParser, *, alone: bool = False) -> None:
+    """The flags that every `serve` command takes; `alone`: of a server that is one process."""
     parser.add_argument("-c", "--config", metavar="FILE", help="the configuration (YAML); without one, every default")
     parser.add_argument("--listen", metavar="ADDR", help=f"instead of the file's listen: {Address.forms}")
-    parser.add_argument("--workers", metavar="N", help="instead of the file's workers: auto, or 1 to 256")
+    workers = "this server is one process: 1" if alone else "instead of the file's workers: auto, or 1 to 256"
+    parser.add_argument("--workers", metavar="N", help=workers)
     parser.add_argument("-t", "--check", action="store_true", help="check and exit: 0, or 2 with the reason")

@@ -315,7 +315,7 @@ def serve_command(
         epilog="Signals to the started process: HUP reload, TERM or QUIT drain and stop, USR1 reopen logs, "
                "USR2 upgrade the binary.")
     commands = parser.add_subparsers(dest="command", metavar="serve", required=True, parser_class=Parser)
-    add_flags(commands.add_parser("serve", help="serve until told to stop", allow_abbrev=False))
+    add_flags(commands.add_parser("serve", help="serve until told to stop", allow_abbrev=False), alone=alone)
     return serve(app, parser.parse_args(argv), model=model, alone=alone)
 
 
