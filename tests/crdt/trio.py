@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from tests.crdt.linkproxy import Link, State
 from tests.crdt.oracle import Write, state_of_delta
-from tests.waiting import free_port, wait_for
+from tests.waiting import DEADLINE_S, free_port, wait_for
 
 COMMAND = (sys.executable, "-P", "-m", "hotpath.crdt", "serve")
 NAMES = ("a", "b", "c")
@@ -190,6 +190,8 @@ class Trio:
         for server in self.servers.values():
             wait_for(server.is_able, f"{server.name} to serve")
 
-    def agree(self) -> None:
-        """Return once all three hold the same; nobody writes any more."""
-        wait_for(lambda: len({server.summary()["root"] for server in self.servers.values()}) == 1, "three equal roots")
+    def agree(self, kills: int = 0) -> None:
+        """Return once all three hold the same; nobody writes any more. Each kill may have put a clock 2 s ahead, and
+        who is further ahead than the drift bound is believed only when time has caught up."""
+        wait_for(lambda: len({server.summary()["root"] for server in self.servers.values()}) == 1, "three equal roots",
+                 DEADLINE_S + 2 * kills)

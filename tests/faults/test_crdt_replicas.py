@@ -109,7 +109,7 @@ def test_no_acknowledged_write_is_lost_however_often_replicas_are_killed(tmp_pat
             nemesis = Nemesis(trio, people, SEED)
             nemesis.run(KILLS)
         trio.heal()
-        trio.agree()
+        trio.agree(nemesis.kills)
         states = [server.state() for server in trio.servers.values()]
     calls = calls_of(people)
     check_outcome(calls, states)
