@@ -22,7 +22,7 @@ from msgspec import inspect
 
 from .errors import ConfigError
 from .scalars import Address, Duration, Network, Rate, Scalar, Size, Spelling, shown, spelled
-from .yamltext import MAX_BYTES, Entries, Items, Leaf, Node, PathTo, Plain, dotted, node_of, parse, unparse
+from .yamltext import MAX_BYTES, Entries, Items, Leaf, Node, PathTo, Plain, dotted, node_of, parse, put, unparse
 
 __all__ = [
     "NO_FLAGS", "OFF", "ONE_OR_MANY", "Address", "ConfigError", "Duration", "Flag", "Network", "Problem", "Rate",
@@ -62,7 +62,10 @@ class Problem(NamedTuple):
 
 
 class Flag(NamedTuple):
-    """What the command line says for a key: it stands in place of what the file says."""
+    """What the command line says for a key: it stands in place of what the file says.
+
+    The key is a dotted path: `listen`, `redis.url`.
+    """
 
     name: str       # as it is typed, for errors: --peer
     value: Plain
@@ -88,7 +91,7 @@ class Section(msgspec.Struct, frozen=True):
 
 
 def load(path: str | Path | None, model: type[T], flags: Mapping[str, Flag] = NO_FLAGS) -> T:
-    """The config file at `path` (None: an empty one) as a `model`, `flags` by top-level key in place of its values.
+    """The config file at `path` (None: an empty one) as a `model`, `flags` by key in place of its values.
 
     Raises ConfigError, whatever the file holds; it names the flag that is to blame.
     """
@@ -160,11 +163,8 @@ class _Building:
     def root(self, text: str, model: type[Section]) -> object:
         """The whole: the text's values, or those of the flags."""
         node = parse(text, self.file)
-        if self.flags and isinstance(node, Leaf) and node.value is None:
-            node = Entries(node.line, {})
-        if isinstance(node, Entries):
-            given = {key: (0, node_of(flag.value)) for key, flag in self.flags.items()}
-            node = Entries(node.line, {**node.entries, **given})
+        for key, flag in self.flags.items():
+            node = put(node, key.split("."), node_of(flag.value))
         return self.value(node, _type_of(model), ())
 
     def value(self, node: Node, kind: inspect.Type, path: PathTo, place: _Place | None = None) -> object:
@@ -282,9 +282,10 @@ class _Building:
 
     def error(self, place: _Place, message: str) -> ConfigError:
         """What is wrong at `place`, and whether the file or which flag is to blame."""
-        flag = self.flags.get(str(place.path[0])) if place.path else None
-        if flag is not None:
-            return ConfigError(flag.name, 0, dotted(place.path[1:]), message)
+        for n in range(len(place.path), 0, -1):
+            flag = self.flags.get(dotted(place.path[:n]))
+            if flag is not None:
+                return ConfigError(flag.name, 0, dotted(place.path[n:]), message)
         line = 0 if self.file == COMMAND_LINE else place.line
         return ConfigError(self.file, line, dotted(place.path), message)
 

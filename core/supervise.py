@@ -11,7 +11,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -119,19 +119,24 @@ class Supervisor:
         for child in self.children:
             self._reap(child)
 
-    def stop(self, within_s: float) -> None:
-        """Ask every child to end, and kill what has not ended `within_s` later, or when a second signal comes."""
+    def stop(self, within_s: float, *, last: Collection[str] = ()) -> None:
+        """Ask every child to end, and kill what has not ended `within_s` later, or when a second signal comes.
+
+        The parts named in `last` are asked when all others have ended.
+        """
         self.stopping = True
         n_signals = self._n_signals
-        for child in self.children:
-            if child.process is not None:
-                child.process.terminate()
         deadline_s = self._now_s() + within_s
-        while any(child.process for child in self.children) and self._n_signals <= max(n_signals, 1):
-            left_s = deadline_s - self._now_s()
-            if left_s <= 0:
-                break
-            self.turn(left_s)
+        for children in ([child for child in self.children if (child.part.name in last) == late]
+                         for late in (False, True)):
+            for child in children:
+                if child.process is not None:
+                    child.process.terminate()
+            while any(child.process for child in children) and self._n_signals <= max(n_signals, 1):
+                left_s = deadline_s - self._now_s()
+                if left_s <= 0:
+                    break
+                self.turn(left_s)
         for child in self.children:
             self._kill_group(child)
 

@@ -102,6 +102,18 @@ def parse(text: str, file: str) -> Node:
         raise ConfigError(file, 1, "", "nested too deeply") from None
 
 
+def put(node: Node, steps: Sequence[str], value: Node) -> Node:
+    """The tree with `value` at that place; what is no mapping on the way there stays, to be refused as it is."""
+    if isinstance(node, Leaf) and node.value is None:
+        node = Entries(node.line, {})
+    if not isinstance(node, Entries):
+        return node
+    first, *more = steps
+    line, below = node.entries.get(first, (0, Leaf(0, None)))
+    below = put(below, more, value) if more else value
+    return Entries(node.line, {**node.entries, first: (line if more else 0, below)})
+
+
 def node_of(value: Plain) -> Node:
     """The tree of a value that no text spells; its line is 0."""
     if isinstance(value, Mapping):

@@ -6,7 +6,6 @@ They are what `hotpath-crdt serve` starts, each a process with a data directory 
 from __future__ import annotations
 
 import argparse
-import http.client
 import logging
 import os
 import socket
@@ -14,10 +13,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from hotpath.core.config import Address
+from hotpath.core.probing import is_well
 from hotpath.core.supervise import Part, Supervisor
 
 from .config import TOKEN_VARIABLE
@@ -26,7 +26,6 @@ NAMES = ("a", "b", "c")
 DEFAULT_LISTEN = "127.0.0.1:8091"
 CONFIG = Path(__file__).with_name("demo.yaml")
 CHECK_EVERY_S = 0.1             # while a replica is not well
-CHECK_TIMEOUT_S = 1.0
 IDLE_S = 60.0                   # all are well: signals, deaths and output wake us
 # Before all were well once we give up on one that refuses to start (it says why and ends with 1 or 2), that dies this
 # often, or that is not well by then; later, whatever happens is repaired for as long as we run.
@@ -167,16 +166,6 @@ def parts(addresses: Mapping[str, Address], folder: Path) -> list[Part]:
 
     # A browser brings no token, so none may be asked for, whatever the environment says.
     return [Part(name, command(name), env={TOKEN_VARIABLE: ""}) for name in addresses]
-
-
-def is_well(address: Address) -> bool:
-    """Whether `/healthz` answers 200 there."""
-    with closing(http.client.HTTPConnection(address.host, address.port, timeout=CHECK_TIMEOUT_S)) as connection:
-        try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
 
 
 def welcome(addresses: Mapping[str, Address], data: Path | None) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import http.client
 import json
 import logging
 import os
@@ -23,13 +22,13 @@ from typing import Any
 
 from hotpath import __version__
 from hotpath.core.config import Address
+from hotpath.core.probing import is_well
 from hotpath.core.supervise import Part, Supervisor
 
 HERE = Path(__file__).parent
 DEFAULT_LISTEN = "127.0.0.1:8080"
 CHECK_EVERY_S = 2.0
 CHECK_AGAIN_S = 0.1             # while something is not well yet
-CHECK_TIMEOUT_S = 1.0           # checks run between two looks at the logs, so they must not wait long
 # Before the house is up for the first time we give up on a part that refuses its configuration (status 2), dies this
 # often (3 s in all), or is not well by then; later, whatever happens is repaired for as long as we run.
 DEATHS_ALLOWED = 5
@@ -192,33 +191,7 @@ class Watch:
 def asked_ms(address: Address, path: str) -> float | None:
     """Milliseconds until `GET path` was answered with 200; None when it was not."""
     started_s = time.monotonic()
-    connection = Connection(address)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        response.read()
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
-    return round((time.monotonic() - started_s) * 1000, 1) if response.status == 200 else None
-
-
-class Connection(http.client.HTTPConnection):
-    """A connection to an Address: http.client alone cannot reach a unix socket."""
-
-    def __init__(self, address: Address) -> None:
-        super().__init__(address.host or "localhost", address.port or None, timeout=CHECK_TIMEOUT_S)
-        self.address = address
-
-    def connect(self) -> None:
-        """Connect, by either family."""
-        if not self.address.is_unix:
-            super().connect()
-            return
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(CHECK_TIMEOUT_S)
-        self.sock.connect(self.address.path)
+    return round((time.monotonic() - started_s) * 1000, 1) if is_well(address, path) else None
 
 
 def choose(listen: str) -> Address:

@@ -231,6 +231,31 @@ def test_what_is_wrong_with_a_flag_is_said_of_the_flag(tmp_path: Path) -> None:
     assert str(blame(file, Model, ("listen", 0), "is taken", FLAGS)).startswith("--at: ")
 
 
+def test_a_flag_for_a_key_within_a_section_leaves_the_rest_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    flags = {"log.path": Flag("--log", "b"), "groups.g.ratio": Flag("--ratio", 0)}
+    file.write_text("log: {path: a, flush: 3s}\ngroups: {g: {servers: [a:1]}}\n")
+    config = load(file, Model, flags)
+    assert config.log == Journal(path="b", flush=3.0)
+    assert (config.groups["g"].ratio, len(config.groups["g"].servers)) == (0, 1)
+    for text in ("", "log:\n", "log: {}\n"):
+        file.write_text(text)
+        assert load(file, Model, {"log.path": Flag("--log", "b")}).log == Journal(path="b")
+
+
+def test_what_is_wrong_around_such_a_flag_is_said_of_who_wrote_it(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    for text, flag, wrong in [
+            ("log: {flush: 3s}\n", "", "--log: '' is not allowed; allowed: "),
+            ("log:\n  flush: 3\n", "b", f"{file}:2: log.flush: 3 is not a duration"),
+            ("log: 3\n", "b", f"{file}:1: log: 3 is not allowed"),
+    ]:
+        file.write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            load(file, Model, {"log.path": Flag("--log", flag)})
+        assert str(caught.value).startswith(wrong)
+
+
 LOWER = st.from_regex(r"[a-z]{1,8}", fullmatch=True)
 def test_a_value_that_fails_later_is_blamed_where_the_file_has_it(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
