@@ -1,5 +1,5 @@
 """Kernel calls, each declared once."""
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from posix.types cimport off_t, pid_t
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -29,6 +29,7 @@ cdef extern from "<sys/socket.h>" nogil:
         SOCK_STREAM
         SOL_SOCKET
         SO_ERROR
+        SO_SNDBUF
     int accept4(int fd, sockaddr* peer, socklen_t* size, int flags)
     int connect(int fd, const sockaddr* address, socklen_t size)
     int getsockopt(int fd, int level, int option, void* value, socklen_t* size)
@@ -78,6 +79,73 @@ cdef extern from "<sys/eventfd.h>" nogil:
         EFD_NONBLOCK
     int eventfd(unsigned int value, int flags)
 
+cdef extern from "<linux/io_uring.h>" nogil:
+    enum:
+        IORING_OP_SEND
+        IORING_OFF_SQ_RING
+        IORING_OFF_SQES
+        IORING_FEAT_SINGLE_MMAP
+        IORING_SETUP_SINGLE_ISSUER
+        IORING_SETUP_SUBMIT_ALL
+        IORING_SETUP_DEFER_TASKRUN
+        IORING_ENTER_GETEVENTS
+    struct io_uring_sqe:
+        uint8_t opcode
+        uint8_t flags
+        int fd
+        uint64_t addr
+        uint32_t len
+        uint32_t msg_flags
+        uint64_t user_data
+    struct io_uring_cqe:
+        uint64_t user_data
+        int res
+    struct io_sqring_offsets:
+        uint32_t head
+        uint32_t tail
+        uint32_t ring_mask
+        uint32_t array
+    struct io_cqring_offsets:
+        uint32_t head
+        uint32_t tail
+        uint32_t ring_mask
+        uint32_t cqes
+    struct io_uring_params:
+        uint32_t sq_entries
+        uint32_t cq_entries
+        uint32_t flags
+        uint32_t features
+        io_sqring_offsets sq_off
+        io_cqring_offsets cq_off
+
+cdef extern from "<sys/syscall.h>" nogil:
+    enum:
+        SYS_io_uring_setup
+        SYS_io_uring_enter
+
+cdef extern from "<sys/mman.h>" nogil:
+    enum:
+        MAP_POPULATE
+        MAP_SHARED
+        PROT_READ
+        PROT_WRITE
+    void* MAP_FAILED
+    void* mmap(void* address, size_t size, int protection, int flags, int fd, off_t offset)
+    int munmap(void* address, size_t size)
+
+cdef extern from "<sys/timerfd.h>" nogil:
+    enum:
+        TFD_CLOEXEC
+        TFD_NONBLOCK
+    struct timer_span "timespec":
+        long tv_sec
+        long tv_nsec
+    struct itimerspec:
+        timer_span it_interval
+        timer_span it_value
+    int timerfd_create(int clock, int flags)
+    int timerfd_settime(int fd, int flags, const itimerspec* new, itimerspec* old)
+
 cdef extern from "<fcntl.h>" nogil:
     enum:
         O_CLOEXEC
@@ -88,6 +156,7 @@ cdef extern from "<unistd.h>" nogil:
     int pipe2(int* fds, int flags)
     ssize_t read(int fd, void* data, size_t size)
     ssize_t write(int fd, const void* data, size_t size)
+    long syscall(long number, ...)
 
 cdef extern from "<sys/prctl.h>" nogil:
     enum:

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from hotpath.core.net.buffer cimport Buffer
 from hotpath.core.net.epoll cimport Callback, Deadline, Deferred, Source, loop_t
+from hotpath.core.net.linux cimport iovec
 from hotpath.core.net.loop cimport Loop
 
 cdef enum:
@@ -41,6 +42,10 @@ cdef Py_ssize_t stream_recv(stream_t* stream, uint8_t* data, size_t size) noexce
 # Takes all of it: one send, the rest is copied to `unsent` and leaves on the next writable edge (stream_flush).
 # Bytes still unsent afterwards (0: all left), or STREAM_FAILED. `more`: another send follows in this turn (MSG_MORE).
 cdef Py_ssize_t stream_send(stream_t* stream, const uint8_t* data, size_t size, bint more) noexcept nogil
+# Bytes that the kernel took of these parts in one call, or STREAM_FAILED; nothing is kept of the rest. Less than all: an edge will
+# come. For whoever keeps a queue of its own, while `unsent` is empty.
+cdef Py_ssize_t stream_try(stream_t* stream, const uint8_t* data, size_t size) noexcept nogil
+cdef Py_ssize_t stream_try_parts(stream_t* stream, iovec* parts, size_t n_parts, size_t size) noexcept nogil
 # As stream_send, of a head and what it heads, in one call.
 cdef Py_ssize_t stream_send_both(stream_t* stream, const uint8_t* head, size_t head_size, const uint8_t* data, size_t size) noexcept nogil
 # As stream_send, but nothing leaves before the next stream_flush or stream_send: small pieces of one turn share a packet.

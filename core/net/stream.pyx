@@ -98,6 +98,29 @@ cdef Py_ssize_t send_some(stream_t* stream, const uint8_t* data, size_t size, bi
         return n
 
 
+cdef Py_ssize_t stream_try(stream_t* stream, const uint8_t* data, size_t size) noexcept nogil:
+    return send_some(stream, data, size, False) if stream.writable else 0
+
+
+cdef Py_ssize_t stream_try_parts(stream_t* stream, iovec* parts, size_t n_parts, size_t size) noexcept nogil:
+    cdef msghdr message
+    cdef Py_ssize_t n = -1
+    if not stream.writable:
+        return 0
+    memset(&message, 0, sizeof(message))
+    message.msg_iov, message.msg_iovlen = parts, n_parts
+    while n < 0:
+        n = sendmsg(stream.source.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+        if n < 0 and errno == EAGAIN:
+            n = 0
+        elif n < 0 and errno != EINTR:
+            stream.hung = stream.readable = True        # as in send_some
+            return STREAM_FAILED
+    if <size_t>n < size:
+        stream.writable = False
+    return n
+
+
 cdef Py_ssize_t stream_put(stream_t* stream, const uint8_t* data, size_t size) noexcept nogil:
     cdef Buffer* buffer = stream.unsent_last
     cdef size_t piece
@@ -151,28 +174,18 @@ cdef Py_ssize_t stream_flush(stream_t* stream) noexcept nogil:
 cdef Py_ssize_t stream_send_both(stream_t* stream, const uint8_t* head, size_t head_size, const uint8_t* data,
                                  size_t size) noexcept nogil:
     cdef iovec parts[2]
-    cdef msghdr message
-    cdef Py_ssize_t n = -1
+    cdef Py_ssize_t n
     if stream.shut:
         return failed(EPIPE)
     if stream.unsent != NULL and flush(stream, True) < 0:
         return STREAM_FAILED
     if stream.unsent != NULL or not stream.writable:
         return stream_put(stream, data, size) if stream_put(stream, head, head_size) >= 0 else STREAM_FAILED
-    memset(&message, 0, sizeof(message))
     parts[0].iov_base, parts[0].iov_len = <void*>head, head_size
     parts[1].iov_base, parts[1].iov_len = <void*>data, size
-    message.msg_iov, message.msg_iovlen = parts, 2
-    while n < 0:
-        n = sendmsg(stream.source.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
-        if n < 0 and errno == EAGAIN:
-            n = 0
-        elif n < 0 and errno != EINTR:
-            stream.hung = stream.readable = True        # as in send_some
-            return STREAM_FAILED
-    if <size_t>n == head_size + size:
-        return 0
-    stream.writable = False
+    n = stream_try_parts(stream, parts, 2, head_size + size)
+    if n < 0 or <size_t>n == head_size + size:
+        return min(n, 0)
     if <size_t>n < head_size:
         if stream_put(stream, head + n, head_size - n) < 0:
             return STREAM_FAILED

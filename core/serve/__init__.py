@@ -20,8 +20,8 @@
 client as a C struct, `exchange` the task of one request; `sending` knows slow readers; `service.py` is the command.
 """
 from .config import ServeConfig
-from .frames import Block
 from .options import Options
+from .outbox import Block
 from .problem import RequestError, problem
 from .request import Headers, Request
 from .response import FileResponse, Response

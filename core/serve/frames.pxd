@@ -25,10 +25,6 @@ cdef struct socket_t:
     uint8_t said_goodbye        # the drain was told
     uint8_t failed              # they broke the protocol or a limit
 
-# A whole frame, made once for many sockets. A long-lived one may be sent by C code: it is not changed.
-cdef class Block:
-    cdef readonly bytes frame
-
 # Queues `size` bytes of whole frames; they leave at the end of the turn, together. False: it is closed, or the client took too
 # little for too long and is cut off now.
 cdef bint socket_put(socket_t* socket, const uint8_t* frame, size_t size) noexcept nogil

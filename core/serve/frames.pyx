@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t
 from hotpath.core.net.epoll cimport loop_defer
 from hotpath.core.net.stream cimport STREAM_FAILED, stream_put, stream_send, stream_send_both
 from hotpath.core.serve.connection cimport REJECTED_SLOW_READER, connection_arm, connection_lost, connection_t
-from hotpath.core.wire.ws.frame cimport FIN, MAX_FRAME_HEAD, OP_BINARY, OP_TEXT, write_frame_head
+from hotpath.core.wire.ws.frame cimport MAX_FRAME_HEAD, write_frame_head
 
 cdef enum:
     GATHER_BYTES = 16384        # from here on a send of its own is cheaper than a copy
@@ -80,14 +80,3 @@ cdef bint socket_is_stale(socket_t* socket) noexcept nogil:
     elif socket.marked_ms == 0 or socket.total_put >= socket.mark + connection.stream.n_unsent:
         socket.mark, socket.marked_ms = socket.total_put, now_ms
     return socket.marked_ms != 0 and socket.options.age_ms != 0 and now_ms - socket.marked_ms > socket.options.age_ms
-
-
-cdef class Block:
-    """One message as a frame, encoded once to be sent to many: `socket.send_shared(block)`."""
-
-    def __init__(self, message):
-        """Of a str a text message, of bytes a binary one."""
-        cdef uint8_t head[MAX_FRAME_HEAD]
-        data = message.encode() if isinstance(message, str) else bytes(memoryview(message))
-        n = write_frame_head(head, FIN | (OP_TEXT if isinstance(message, str) else OP_BINARY), len(data), NULL)
-        self.frame = (<char*>head)[:n] + data

@@ -3,8 +3,9 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from hotpath.core.serve.assembly cimport assembly_t
 from hotpath.core.serve.exchange cimport Exchange, Upgraded
-from hotpath.core.serve.frames cimport Block, socket_put, socket_t
+from hotpath.core.serve.frames cimport socket_put, socket_t
 from hotpath.core.serve.options cimport Options
+from hotpath.core.serve.outbox cimport Block
 from hotpath.core.tasks.line cimport link_t
 from hotpath.core.tasks.task cimport Task
 from hotpath.core.wire.ws.deflate cimport Deflate

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from typing_extensions import Buffer, disjoint_base
 
 from hotpath.core.serve.exchange import Upgraded
-from hotpath.core.serve.frames import Block
+from hotpath.core.serve.outbox import Block
 
 @disjoint_base
 class WebSocket(Upgraded):

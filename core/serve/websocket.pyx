@@ -166,7 +166,7 @@ cdef class WebSocket(Upgraded):
 
     def send_shared(self, Block block) -> bool:
         """Queue a message that was encoded before; never waits. False: it is closed, or was cut off for being too slow."""
-        return socket_put(&self.c, <const uint8_t*>PyBytes_AS_STRING(block.frame), PyBytes_GET_SIZE(block.frame))
+        return socket_put(&self.c, block.c.data, block.c.size)
 
     def ping(self, bytes data=b"") -> None:
         """Ask for a sign of life; the answer is not told. At most 125 bytes. Raises ConnectionClosed."""
