@@ -1,0 +1,1 @@
+"""Tests of chat/store/, file by file."""
