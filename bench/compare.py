@@ -4,7 +4,22 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import core, crdt, hello, idle, idle_ws, processes, profile, proxy, reload, rivals, syscalls, websocket, wrk
+from . import (
+    chat,
+    core,
+    crdt,
+    hello,
+    idle,
+    idle_ws,
+    processes,
+    profile,
+    proxy,
+    reload,
+    rivals,
+    syscalls,
+    websocket,
+    wrk,
+)
 
 SUBJECTS = {
     "proxy": proxy,
@@ -12,6 +27,7 @@ SUBJECTS = {
     "reload": reload,
     "core": core,
     "crdt": crdt,
+    "chat": chat,
     "hello": hello,
     "websocket": websocket,
     "idle_ws": idle_ws,
