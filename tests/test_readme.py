@@ -11,6 +11,7 @@ import pytest
 from websockets.sync.client import connect
 
 from hotpath.core.serve.testing import serving
+from tests.chat.ups import chat_up
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
@@ -56,6 +57,16 @@ def test_the_configuration_is_accepted(tmp_path):
     (tmp_path / "proxy.yaml").write_text(block("yaml", "upstreams:"))
     command = [str(Path(sys.executable).with_name("hotpath-proxy")), "-c", str(tmp_path / "proxy.yaml"), "-t"]
     assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_the_chat_answers_as_shown(tmp_path):
+    with chat_up(tmp_path / "data") as up:
+        script = block("bash", "/messages").replace("http://127.0.0.1:8065", up.url)
+        done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    answers = [json.loads(line) for line in done.stdout.replace("}{", "}\n{").splitlines()]
+    assert answers[0]["admin"] is True
+    assert answers[3] == answers[4] == answers[5]["messages"][0]
+    assert answers[3]["text"] == "green?"
 
 
 @pytest.mark.parametrize("command", re.findall(r"\.venv/bin/(hotpath-\w+)", README))

@@ -36,7 +36,12 @@ cdef struct spool_t:
     outbox_t** batch            # owned: whose sends are in the ring, by their tag; NULL there: done
     int64_t spacing_us          # between the passes of a busy server: frames of that time share a send
     int64_t rest_until_us
+    int64_t queued_us           # the last turn that queued something
+    uint32_t n_turns            # that did, since the last pass
+    uint32_t n_skips            # passes behind which no rest is taken, after one that gained nothing
+    uint32_t n_skipped          # of these, so far
     uint8_t armed
+    uint8_t waited              # what is queued was held back by a rest
     uint64_t n_sends            # to one socket
     uint64_t n_frames           # that were queued
     uint64_t n_bytes            # that the kernel took
