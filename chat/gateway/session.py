@@ -1,6 +1,7 @@
 """One socket's protocol: what its client may say, when, and what is answered at once."""
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from enum import Enum, auto
@@ -27,6 +28,8 @@ FRAMES_PER_S = 20.0
 TYPING_EVERY_S = 1.0
 MAX_TYPING = 64
 MAX_WATCHED = 200
+# Frames that are kept from `start` to `ready`.
+MAX_EARLY = 64
 # As many channels as a client may name in `start`; a frame's size bounds them too.
 MAX_SINCE = 10_000
 
@@ -37,7 +40,7 @@ class Stage(Enum):
     """How far a socket has come."""
 
     OPENED = auto()         # said hello, awaits `start`
-    STARTING = auto()       # `start` came; memberships are being read
+    STARTING = auto()       # `start` came; memberships are being read, and what else it says is kept
     READY = auto()          # was told `ready`: has each channel's events from there on
     CLOSED = auto()
 
@@ -109,7 +112,8 @@ class Host(Protocol):
 class Session(Member):
     """A client's socket. Made without `__init__`: `begin` sets all there is."""
 
-    __slots__ = ("away", "catching", "full_s", "host", "person", "since", "stage", "started_epoch", "typed", "watched")
+    __slots__ = ("away", "catching", "early", "full_s", "host", "person", "since", "stage", "started_epoch", "typed",
+                 "watched")
 
     host: Host
     person: Person                              # whose it is, and in which channels
@@ -117,6 +121,7 @@ class Session(Member):
     started_epoch: str | None
     since: dict[int, int] | None                # of `start`, until it is ready
     catching: dict[int, CatchUp] | None         # channels whose backlog is being read; None: none is
+    early: list[dict[str, object]] | None       # what it said between `start` and `ready`; None: nothing
     full_s: float                               # when its allowance of frames is whole again
     typed: dict[int, float] | None              # channel: when it last said so
     watched: tuple[int, ...]
@@ -126,7 +131,7 @@ class Session(Member):
         """It is open."""
         self.host, self.person = host, person
         self.stage = Stage.OPENED
-        self.started_epoch = self.since = self.catching = self.typed = None
+        self.started_epoch = self.since = self.catching = self.early = self.typed = None
         self.full_s = 0.0
         self.watched = ()
         self.away = False
@@ -138,7 +143,10 @@ class Session(Member):
         try:
             frame = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-            self.close(NOT_JSON, "not JSON")
+            if is_json(text):
+                self.error("bad_field", "a lone surrogate, or a number out of range")
+            else:
+                self.close(NOT_JSON, "not JSON")
             return
         kind = frame.get("type") if isinstance(frame, dict) else None
         act = ACTS.get(kind) if isinstance(kind, str) else None
@@ -148,11 +156,32 @@ class Session(Member):
         if kind == "start" and self.stage is not Stage.OPENED:
             self.close(NOT_JSON, "start twice")
             return
-        if self.stage is not Stage.READY and kind not in ("start", "ping"):
-            self.error("not_ready", f"{kind} before ready; allowed: start, once, and ping")
-            return
+        if self.stage is Stage.READY or kind in ("start", "ping"):
+            self._act(frame)
+        elif self.stage is Stage.OPENED:
+            self.error("not_ready", f"{kind} before start; allowed: start, once, and ping")
+        else:
+            self._keep(frame)
+
+    def be_ready(self) -> None:
+        """It was told `ready`: what it said too early counts now."""
+        early, self.early = self.early, None
+        for frame in early or ():
+            self._act(frame)
+
+    def _keep(self, frame: dict[str, object]) -> None:
+        """A client need not wait for `ready` before it goes on."""
+        if self.early is None:
+            self.early = []
+        if len(self.early) < MAX_EARLY:
+            self.early.append(frame)
+        else:
+            self.error("not_ready", "too many frames before ready")
+
+    def _act(self, frame: dict[str, object]) -> None:
+        kind = str(frame["type"])
         try:
-            act(self, frame)
+            ACTS[kind](self, frame)
         except (msgspec.ValidationError, ValueError) as error:
             self.error("bad_field", f"{kind}: {error}")
 
@@ -226,3 +255,17 @@ ACTS: dict[str, Callable[[Session, object], None]] = {
     "state": lambda session, frame: session.take_state(msgspec.convert(frame, State)),
     "ping": lambda session, frame: session.take_ping(msgspec.convert(frame, Ping)),
 }
+
+
+def is_json(text: str) -> bool:
+    """Whether it is JSON by its grammar, which allows more than we can read."""
+    try:
+        json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refuse(name: str) -> object:
+    """NaN and Infinity: Python's, not JSON's."""
+    raise ValueError(name)

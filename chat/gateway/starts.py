@@ -138,6 +138,7 @@ class Starts:
         for feed, sent, barrier in begun:
             self._backlog.begin(session, feed, sent=sent, barrier=barrier)
         self._on_ready(session)
+        session.be_ready()
 
 
 def where(since: int | None, head: int, *, is_same: bool, resume_max: int) -> tuple[str, int]:
