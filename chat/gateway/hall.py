@@ -32,6 +32,7 @@ from .feeds import Feeds, Log
 from .heads import Heads, State
 from .presence import COALESCE_S, News, Presence
 from .redisline import RedisLine, command
+from .rollcall import Call, RollCall
 from .roster import Roster
 from .session import NO_START, SESSION_OVER, TOO_MANY_SOCKETS, Session, Stage
 from .starts import Memberships, Starts
@@ -67,6 +68,7 @@ class Notice(msgspec.Struct):
     read: dict[str, int] | None = None
     joined: Joined | None = None
     session_over: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    sockets: Call | None = None
 
 
 class Control(msgspec.Struct):
@@ -101,6 +103,7 @@ class Hall:
                            on_epoch=self._begin_anew, on_session_over=self._session_over)
         self.starts = Starts(reader, self.roster, self.feeds, self.backlog, epoch=lambda: self.heads.epoch,
                              resume_max=config.gateways.resume_max, on_ready=self.state_changed)
+        self.rollcall = RollCall(id, config.limits.sockets_per_user)
         self.presence: Presence[Session] = Presence(id, boot)
         self.beacon = Beacon(self.line, config, id, boot, listening, sockets=lambda: self.n_sockets,
                              draining=lambda: door.draining)
@@ -139,14 +142,18 @@ class Hall:
         self.n_sockets += 1
         self.roster.enter(session)
         if len(person.sockets) > self._config.limits.sockets_per_user:
-            session.close(TOO_MANY_SOCKETS, f"{self._config.limits.sockets_per_user} sockets are open here")
+            self._refuse(session)
             return
+        self.rollcall.opened(ticket.user, len(person.sockets))
         session.tell({"type": "hello", "user": ticket.user, "gateway": self._id, "epoch": self.heads.epoch,
                       "ping_s": self._ping_s})
         due_s = self.clock() + START_WITHIN_S
         if not self._unstarted or self._unstarted[-1][0] < due_s - COALESCE_S:
             self._unstarted.append((due_s, []))
         self._unstarted[-1][1].append(session)
+
+    def _refuse(self, session: Session) -> None:
+        session.close(TOO_MANY_SOCKETS, f"{self._config.limits.sockets_per_user} sockets are open already")
 
     def start(self, session: Session, epoch: str | None, since: dict[int, int]) -> None:
         """It wants to begin."""
@@ -230,6 +237,10 @@ class Hall:
             self.roster.joined(user, notice.joined.channel, notice.joined.seq)
         if notice.session_over is not None:
             self._end_session(person.sockets, notice.session_over)
+        if notice.sockets is not None and not self._door.draining:      # of a drain, sockets are as good as gone
+            answer = self.rollcall.hear(user, notice.sockets, len(person.sockets))
+            if answer is not None:
+                self._call(user, answer)
 
     def _answered(self, data: bytes) -> None:
         """To our own commands: nobody waits for it, but a refusal should be known."""
@@ -276,6 +287,7 @@ class Hall:
                     if session.stage is Stage.OPENED:
                         session.close(NO_START, "no start")
             self._tell_gateways(now_s)
+            self._count_sockets(now_s)
             self.presence.expire(now_s)
             for session, states in self.presence.due().items():
                 self._tell_presence(session, states)
@@ -292,6 +304,17 @@ class Hall:
         news = self.presence.news(now_s)
         if news is not None:
             self.line.write(command("PUBLISH", gateways_topic(self._prefix), msgspec.json.encode(news)))
+
+    def _count_sockets(self, now_s: float) -> None:
+        for user, n in self.rollcall.due(now_s):
+            person = self.roster.get(user)
+            for session in person.sockets[n:] if person is not None else ():    # the newest
+                self._refuse(session)
+        for user, call in self.rollcall.ask(now_s):
+            self._call(user, call)
+
+    def _call(self, user: int, call: Call) -> None:
+        self.line.write(command("PUBLISH", user_topic(self._prefix, user), msgspec.json.encode({"sockets": call})))
 
     def _tell_presence(self, session: Session, states: object) -> None:
         session.send_transient(Block(msgspec.json.encode({"type": "presence", "users": states}), text=True))

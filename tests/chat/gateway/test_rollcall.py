@@ -1,0 +1,90 @@
+"""A user's sockets counted over gateways that answer, and over those only."""
+from __future__ import annotations
+
+from hotpath.chat.gateway.rollcall import ANSWERS_S, Call, RollCall
+from tests.chat.gateway.rig import rig
+from tests.wsclient import Client, close_code
+
+LIMIT = 4
+
+
+def ask(gateway: RollCall, user: int = 1, *, n: int = 2, now_s: float = 0.0) -> Call:
+    gateway.opened(user, n)
+    ((asked, call),) = gateway.ask(now_s)
+    assert asked == user
+    return call
+
+
+def test_who_answers_is_counted():
+    a, b = RollCall("a", LIMIT), RollCall("b", LIMIT)
+    answer = b.hear(1, ask(a), 3)
+    assert answer is not None
+    assert a.hear(1, answer, 2) is None
+    assert list(a.due(ANSWERS_S / 2)) == []
+    assert list(a.due(ANSWERS_S)) == [(1, 1)]
+    assert list(a.due(ANSWERS_S)) == []
+
+
+def test_a_gateway_that_is_dead_has_no_sockets():
+    a = RollCall("a", LIMIT)
+    ask(a)
+    assert list(a.due(ANSWERS_S)) == [(1, LIMIT)]
+
+
+def test_answers_to_others_and_our_own_calls_count_for_nothing():
+    a = RollCall("a", LIMIT)
+    call = ask(a)
+    assert a.hear(1, call, 2) is None
+    assert a.hear(1, Call("b", 3, "c"), 2) is None
+    assert a.hear(2, Call("b", 3, "a"), 2) is None
+    assert list(a.due(ANSWERS_S)) == [(1, LIMIT)]
+
+
+def test_of_two_that_ask_at_once_the_second_asks_again():
+    a, b = RollCall("a", LIMIT), RollCall("b", LIMIT)
+    from_a, from_b = ask(a), ask(b)
+    assert a.hear(1, from_b, 3) == Call("a", 3, "b")
+    assert b.hear(1, from_a, 3) == Call("b", 3, "a")
+    assert list(b.due(ANSWERS_S)) == []
+    assert a.hear(1, Call("b", 3, "a"), 3) is None
+    assert list(a.due(ANSWERS_S)) == [(1, 1)]
+    assert list(b.ask(ANSWERS_S)) == [(1, Call("b"))]
+    assert b.hear(1, Call("a", 1, "b"), 3) is None
+    assert list(b.due(2 * ANSWERS_S)) == [(1, 3)]
+
+
+def test_one_socket_here_is_asked_about_only_where_the_limit_is_small():
+    large, small = RollCall("a", 32), RollCall("a", 2)
+    large.opened(1, 1)
+    small.opened(1, 1)
+    assert list(large.ask(0.0)) == []
+    assert list(small.ask(0.0)) == [(1, Call("a"))]
+
+
+def test_the_limit_holds_over_two_gateways(tmp_path):
+    with rig(tmp_path) as chat:
+        first, second = chat.gateway("g1"), chat.gateway("g2")
+        ann = chat.user("ann")
+        limit = chat.config.limits.sockets_per_user
+        kept = [ann.start(first) for _ in range(limit // 2)]
+        kept += [ann.start(second, "g2") for _ in range(limit - len(kept))]
+        assert ann.start(first).close_code() == 4009
+        for socket in kept:
+            socket.settle()
+
+
+def test_those_who_come_from_a_gateway_that_was_killed_are_let_in(tmp_path):
+    with rig(tmp_path) as chat:
+        first, second = chat.gateway("g1"), chat.gateway("g2")
+        ann = chat.user("ann")
+        limit = chat.config.limits.sockets_per_user
+        kept = [ann.start(second, "g2") for _ in range(limit // 2)]
+        for _ in range(limit - len(kept)):
+            ann.start(first)
+        first.kill()
+        kept += [ann.start(second, "g2") for _ in range(limit - len(kept))]
+        with Client(second.address) as client:
+            client.open(f"/ws?ticket={ann.ticket('g2')}", host=second.address)
+            assert close_code(client.read_to_close()[1]) == 4009
+        for socket in kept:
+            socket.settle()
