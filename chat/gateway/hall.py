@@ -141,7 +141,8 @@ class Hall:
         session.begin(self, person)
         self.n_sockets += 1
         self.roster.enter(session)
-        if len(person.sockets) > self._config.limits.sockets_per_user:
+        limit = self._config.limits.sockets_per_user
+        if len(person.sockets) > limit and len(person.open_sockets()) > limit:
             self._refuse(session)
             return
         self.rollcall.opened(ticket.user, len(person.sockets))
@@ -238,7 +239,7 @@ class Hall:
         if notice.session_over is not None:
             self._end_session(person.sockets, notice.session_over)
         if notice.sockets is not None and not self._door.draining:      # of a drain, sockets are as good as gone
-            answer = self.rollcall.hear(user, notice.sockets, len(person.sockets))
+            answer = self.rollcall.hear(user, notice.sockets, len(person.open_sockets()), self.clock())
             if answer is not None:
                 self._call(user, answer)
 
@@ -308,7 +309,7 @@ class Hall:
     def _count_sockets(self, now_s: float) -> None:
         for user, n in self.rollcall.due(now_s):
             person = self.roster.get(user)
-            for session in person.sockets[n:] if person is not None else ():    # the newest
+            for session in person.open_sockets()[n:] if person is not None else ():     # the newest
                 self._refuse(session)
         for user, call in self.rollcall.ask(now_s):
             self._call(user, call)

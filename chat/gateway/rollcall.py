@@ -12,6 +12,8 @@ import msgspec
 
 # How long answers are awaited.
 ANSWERS_S = 0.4
+# By then whoever asked has decided, too: clocks tick now and then.
+DECIDED_S = ANSWERS_S + 0.4
 # Whoever has one socket here is asked about only where the limit is that small: beyond it, one more does no harm, and
 # most people have one.
 SMALL = 8
@@ -41,29 +43,35 @@ class RollCall:
         self._gateway, self._limit = gateway, limit
         self._wanted: dict[int, None] = {}
         self._asked: dict[int, Asked] = {}
+        # Until when another one, before us by name, counts: both would close the same excess.
+        self._theirs_s: dict[int, float] = {}
 
     def opened(self, user: int, n_here: int) -> None:
         """One more socket: `n_here` now."""
-        if (n_here > 1 or self._limit < SMALL) and user not in self._asked:
+        if n_here > 1 or self._limit < SMALL:
             self._wanted[user] = None
 
     def ask(self, now_s: float) -> Iterator[tuple[int, Call]]:
         """What to publish now, to whose topic."""
-        wanted, self._wanted = self._wanted, {}
-        for user in wanted:
+        # What others answered to the count under way may be older than the last socket: that one is counted behind it.
+        for user in [user for user, until_s in self._theirs_s.items() if until_s <= now_s]:
+            del self._theirs_s[user]
+        for user in [user for user in self._wanted if user not in self._asked and user not in self._theirs_s]:
+            del self._wanted[user]
             self._asked[user] = Asked(now_s + ANSWERS_S)
             yield user, Call(self._gateway)
 
-    def hear(self, user: int, call: Call, n_here: int) -> Call | None:
+    def hear(self, user: int, call: Call, n_here: int, now_s: float) -> Call | None:
         """What another gateway says of that user; the answer to it."""
         if call.gw == self._gateway:
             return None
         asked = self._asked.get(user)
         if call.n is None:
-            if asked is not None and call.gw < self._gateway:
-                # Both would close the same excess: the first by name decides, then we count again.
-                del self._asked[user]
-                self._wanted[user] = None
+            if call.gw < self._gateway:
+                self._theirs_s[user] = now_s + DECIDED_S
+                if asked is not None:
+                    del self._asked[user]
+                    self._wanted[user] = None
             return Call(self._gateway, n_here, call.gw)
         if asked is not None and call.asked_by == self._gateway:
             asked.n_elsewhere[call.gw] = call.n

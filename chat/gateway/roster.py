@@ -77,6 +77,10 @@ class Person:
         # Joins (channel, seq) that we were told of before `known`; None: none.
         self.told: list[tuple[int, int]] | None = None
 
+    def open_sockets(self) -> list[Session]:
+        """Those that were not told to go, oldest first: a client may take its time to answer a close."""
+        return [session for session in self.sockets if not session.closed]
+
 
 class Roster:
     """The people of this gateway."""

@@ -64,6 +64,18 @@ def test_too_many_sockets_of_a_user_are_closed_4009(place: Place):
     wait_for(fits, "room again")
 
 
+def test_a_refused_socket_that_does_not_go_takes_nobodys_place(place: Place):
+    (ann,) = place.people(1)
+    sockets = [ann.connect(place.gateway) for _ in range(place.chat.config.limits.sockets_per_user)]
+    with Client(place.gateway.address) as refused:
+        refused.open(f"/ws?ticket={ann.ticket()}", host=place.gateway.address)
+        assert refused.read().kind == "close"
+        leaver = sockets.pop()
+        leaver.client.send_close(1000)
+        leaver.client.read_to_close()
+        ann.start(place.gateway)
+
+
 def test_sigterm_says_1001_and_ends_with_0(chat: Rig):
     gateway = chat.gateway()
     socket = chat.user("ann").start(gateway)
