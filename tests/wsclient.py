@@ -228,15 +228,20 @@ class Client:
 
     def is_silent_for(self, seconds: float) -> bool:
         """Whether nothing arrives, not even the end, in so many seconds."""
-        return not self._received and not self.ended and not select.select([self.sock], [], [], seconds)[0]
+        return not self._received and not self.ended and not self._moves(select.POLLIN, seconds)
+
+    def _moves(self, wanted: int, seconds: float) -> int:
+        """What the socket is ready for in so many seconds; not by select, which knows 1,024 descriptors."""
+        poll = select.poll()
+        poll.register(self.sock, wanted)
+        return sum(events for _, events in poll.poll(seconds * 1000))
 
     def _wait(self, deadline_s: float, *, writable: bool = False) -> None:
-        left_s = deadline_s - time.monotonic()
-        sinks = [self.sock] if writable else []
-        readable, ready, _ = select.select([] if self.ended else [self.sock], sinks, [], max(left_s, 0))
-        if not readable and not ready:
+        wanted = (0 if self.ended else select.POLLIN) | (select.POLLOUT if writable else 0)
+        events = self._moves(wanted, max(deadline_s - time.monotonic(), 0))
+        if not events:
             raise TimeoutError(f"nothing moved; {len(self._received)} bytes unread: {bytes(self._received[:64])!r}")
-        if readable:
+        if events & ~select.POLLOUT and not self.ended:
             try:
                 data = self.sock.recv(RECEIVE_BYTES)
             except BlockingIOError:

@@ -141,4 +141,5 @@ def test_growing_without_freezing_loses_cells(built, tmp_path):
         "        while not swap_word(&slots.words[i], &word, word | FROZEN):\n            pass\n", "", ["lww/table"])
     status, said = storms(root, 12)
     assert status != 0
-    assert "AssertionError" in said, said
+    # A lost cell is missed by the storm, unless it was freed before that and is read first.
+    assert "AssertionError" in said or "ThreadSanitizer: heap-use-after-free" in said, said

@@ -101,10 +101,14 @@ def test_spoiled_bytes_are_refused_as_by_wsproto_or_sooner(compressed, script, c
     for _ in range(spoil.draw(st.integers(1, 3))):
         data[spoil.draw(st.integers(0, len(data) - 1))] = spoil.draw(st.integers(0, 255))
     pieces = cut(bytes(data), cuts)
+    extension = deflate(THEIRS)
     try:
-        theirs = without_fault(told(end(THEIRS, client), pieces))
+        theirs = without_fault(told(
+            connect(THEIRS, client=client, extensions=[extension] if compressed else []), pieces))
     except AssertionError:
         return      # wsproto asserts that a compressed frame is no control frame
+    if compressed and getattr(extension._decompressor, "eof", False):
+        return      # it hears nothing behind a final block, where RFC 7692 section 7.2.3.4 lets messages go on
     ours = without_fault(told(end(OURS, client), pieces))
     if ours == theirs:
         return
