@@ -59,9 +59,11 @@ class Position:
 
 @dataclass(slots=True)
 class Known:
-    """An event of a log, as the first who told us of it said."""
+    """An event of a log, as its 201 says; until that comes, as the first socket that told us of it did."""
 
     client_msg_id: str | None
+    n_alike: int = 0                    # sockets that said the same
+    n_other: int = 0                    # and something else
     acked_s: float | None = None        # when its 201 came
 
 
@@ -74,11 +76,21 @@ class Logs:
 
     def delivered(self, channel: int, seq: int, client_msg_id: str | None) -> Known:
         """A socket got it."""
-        return self._at(channel, seq, client_msg_id)
+        known = self._at(channel, seq, client_msg_id)
+        if known.client_msg_id == client_msg_id:
+            known.n_alike += 1
+        else:
+            known.n_other += 1
+            self.tally.out_of_order += 1
+        return known
 
     def acked(self, channel: int, seq: int, client_msg_id: str, now_s: float) -> None:
         """The API says that this message stands there."""
         known = self._at(channel, seq, client_msg_id)
+        if known.client_msg_id != client_msg_id:
+            # Those who came first were the ones who had it wrong.
+            self.tally.out_of_order += known.n_alike - known.n_other
+            known.client_msg_id, known.n_alike, known.n_other = client_msg_id, known.n_other, known.n_alike
         if known.acked_s is None:
             known.acked_s = now_s
 
@@ -89,6 +101,4 @@ class Logs:
             known = self.known[at] = Known(client_msg_id)
             if len(self.known) > MAX_KNOWN:
                 del self.known[next(iter(self.known))]
-        elif known.client_msg_id != client_msg_id:
-            self.tally.out_of_order += 1
         return known

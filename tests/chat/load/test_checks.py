@@ -67,6 +67,18 @@ def test_an_acknowledgement_that_names_another_seq_is_noticed():
     assert logs.tally.out_of_order == 1
 
 
+def test_who_was_first_is_not_right_for_that():
+    logs = Logs(Tally())
+    logs.delivered(1, 5, "wrong")
+    for _ in range(3):
+        logs.delivered(1, 5, "a")
+    logs.acked(1, 5, "a", 1.0)
+    logs.delivered(1, 5, "a")
+    assert logs.tally.out_of_order == 1
+    logs.delivered(1, 5, "wrong")
+    assert logs.tally.out_of_order == 2
+
+
 def test_the_first_acknowledgement_counts():
     logs = Logs(Tally())
     logs.acked(1, 5, "a", 1.0)
