@@ -382,16 +382,18 @@ cdef void run_ring(spool_t* spool) noexcept nogil:
     while uring_next(&spool.ring, &tag, &result):
         outbox = spool.batch[tag]
         spool.batch[tag] = NULL
+        if result == -EINTR:
+            flush_now(outbox)           # no edge will come for what was never tried
+            continue
         if result == -EAGAIN:
             result = 0
-        if result < 0 and result != -EINTR:
+        if result < 0:
             outbox.stream.hung = outbox.stream.readable = True      # what the peer said before it left may still be read
             spool.on_flushed(outbox, STREAM_FAILED)
             continue
-        if result >= 0:
-            if <uint32_t>result < outbox.n_unsent:
-                outbox.stream.writable = False
-            have_left(outbox, <size_t>result)
+        if <uint32_t>result < outbox.n_unsent:
+            outbox.stream.writable = False
+        have_left(outbox, <size_t>result)
         spool.on_flushed(outbox, outbox.n_unsent)
     if done:
         return
