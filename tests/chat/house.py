@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import redis
@@ -147,7 +147,16 @@ class House:
 @contextmanager
 def house(folder: Path, config: Mapping[str, Any] | None = None, *, mutant: str = "none") -> Iterator[House]:
     """A running one, while the block runs."""
-    home = House(folder, config or {}, mutant=mutant)
+    with kept(House(folder, config or {}, mutant=mutant)) as home:
+        yield home
+
+
+H = TypeVar("H", bound=House)
+
+
+@contextmanager
+def kept(home: H) -> Iterator[H]:
+    """This one, running while the block runs; what it said is told when that fails."""
     try:
         home.start()
         yield home

@@ -14,7 +14,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.chat.client import PASSWORD
-from tests.chat.house import House
+from tests.chat.house import House, kept
 from tests.chat.someone import Someone
 from tests.waiting import Process
 
@@ -43,15 +43,8 @@ class RealHouse(House):
 @contextmanager
 def real_house(folder: Path, config: Mapping[str, Any] | None = None) -> Iterator[RealHouse]:
     """A running one, while the block runs."""
-    home = RealHouse(folder, config or {})
-    try:
-        home.start()
+    with kept(RealHouse(folder, config or {})) as home:
         yield home
-    except BaseException:
-        sys.stderr.write(home.said())
-        raise
-    finally:
-        home.end()
 
 
 class View:
