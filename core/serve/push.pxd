@@ -56,7 +56,6 @@ cdef class PushSocket(Upgraded):
     cdef push_t c
     cdef Pusher pusher
     cdef Exchange exchange      # until the handler returns
-    cdef object __weakref__
 
     cdef int look(self) except -1
     cdef int read(self) except -1

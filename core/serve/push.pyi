@@ -3,8 +3,6 @@ from typing_extensions import Buffer, disjoint_base
 from hotpath.core.serve.exchange import Server, Upgraded
 from hotpath.core.serve.outbox import Block
 
-TOO_SLOW: int
-
 @disjoint_base
 class PushOptions:
     def __init__(

@@ -32,10 +32,8 @@ from hotpath.core.wire.ws.upgrade import DeflateParameters
 
 log = logging.getLogger(__name__)
 
-TOO_SLOW = 4008                 # of the codes that are an application's own
-
 cdef enum:
-    CLOSE_TOO_SLOW = 4008
+    CLOSE_TOO_SLOW = 4008       # of the codes that are an application's own
     READ_BUDGET_BYTES = 65536   # of one client in one turn
     FOR_EVER_MS = 1 << 30       # 12 days: of a time-out that is 0
 
