@@ -28,7 +28,7 @@ pytest: build $(VENV)/.dev
 	@$(VENV)/bin/pytest $(ARGS)
 
 bench: build $(VENV)/.dev  ## the rivals and us, interleaved (ARGS="proxy")
-	@.ci/packages build test
+	@.ci/packages build test bench
 	@$(PY) bench $(or $(ARGS),all)
 
 types: build $(VENV)/.dev  ## mypy strict; the .pyi against what was compiled
