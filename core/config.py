@@ -78,8 +78,8 @@ class Section(msgspec.Struct, frozen=True):
     """One mapping of a config file; subclasses say `frozen=True` too.
 
     Fields may be bool, int, float, str, Literal, another Section, a class like `Parsed`, `tuple[T, ...]`,
-    `Mapping[str, T]`, each of these or None, and unions of the first five. `msgspec.Meta` bounds numbers and lengths
-    and gives patterns.
+    `Mapping[str, T]`, each of these or None, and unions of the first five and a list. `msgspec.Meta` bounds numbers
+    and lengths and gives patterns.
     """
 
     # The field that a bare scalar gives, where the mapping has a short form: `listen: ADDR`.
@@ -300,9 +300,9 @@ def _unmarked(kind: inspect.Type) -> tuple[inspect.Type, Mapping[str, object]]:
 
 
 def _takes(kind: inspect.Type, node: Node) -> bool:
-    """Whether `kind`, a type of plain scalars, takes what `node` holds."""
+    """Whether `kind`, a list or a type of plain scalars, takes what `node` holds."""
     if not isinstance(node, Leaf):
-        return False
+        return isinstance(kind, inspect.VarTupleType) and isinstance(node, Items)
     value = node.value
     if isinstance(kind, inspect.LiteralType):
         return any(value == one and type(value) is type(one) for one in kind.values)
