@@ -9,6 +9,14 @@
     ├── StampMismatch            the caller: somebody wrote the key since (also a ValueError)
     ├── Damaged                  whoever sent or stored the bytes: they are no delta, cell or digest (also a ValueError)
     ├── BiasMismatch             the operator: the two tables settle ties in opposite ways (also a ValueError)
+    ├── DuplicateKey             the caller: a row with this key stands already (also a KeyError)
+    ├── InvalidRow               the caller: the row breaks the table's declaration, `errors` says where (a ValueError)
+    ├── UnknownTable             the caller: no such table is declared (also a LookupError)
+    ├── ShardUnavailable         time: the shard cannot answer now; nothing was applied unless `outcome` is unknown
+    │   ├── PoolTimeout          time: all connections, or the row, were somebody else's for too long
+    │   └── UncertainOutcome     the caller: the connection was lost behind the statement; it may have been applied
+    ├── ReshardConflict          the operator: not in this state of the cluster
+    ├── SchemaDrift              the operator: a shard's table is not as declared
     └── ProtocolError            (never raised itself)
         ├── LocalProtocolError   we, the callers: the bytes we were about to send break the protocol
         └── RemoteProtocolError  the peer: answer `error_status_hint`, then close
@@ -117,6 +125,80 @@ class Damaged(HotpathError, ValueError):
 
 class BiasMismatch(HotpathError, ValueError):
     """A delta or digest of the other bias: merged, the two would never agree. Nothing was merged."""
+
+
+class DuplicateKey(HotpathError, KeyError):
+    """An insert of a key that a row has; that row stays."""
+
+    def __init__(self, table: str, key: object) -> None:
+        """Keep both, and say them in one sentence."""
+        super().__init__(f"{table}: a row with the key {key!r} exists")
+        self.table = table
+        self.key = key
+
+    def __str__(self) -> str:
+        """The sentence; KeyError would quote it."""
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[type[DuplicateKey], tuple[str, object]]:
+        """Pickle by the two fields."""
+        return type(self), (self.table, self.key)
+
+
+class InvalidRow(HotpathError, ValueError):
+    """A row, or changes of one, that the table's declaration refuses. Nothing was applied.
+
+    `errors` are `{"path": ..., "message": ...}`, at least one.
+    """
+
+    def __init__(self, errors: list[dict[str, str]]) -> None:
+        """Keep them, and say them in one sentence."""
+        super().__init__("; ".join(f"{one['path']}: {one['message']}" if one["path"] else one["message"]
+                                   for one in errors))
+        self.errors = errors
+
+    def __reduce__(self) -> tuple[type[InvalidRow], tuple[list[dict[str, str]]]]:
+        """Pickle by the field."""
+        return type(self), (self.errors,)
+
+
+class UnknownTable(HotpathError, LookupError):
+    """No table of this name is declared."""
+
+
+class ShardUnavailable(HotpathError):
+    """A shard cannot answer now: try again in `retry_after_s`. `outcome`: "none" (surely not applied) or "unknown"."""
+
+    outcome = "none"
+
+    def __init__(self, shard: str, cause: str, *, retry_after_s: float = 1.0) -> None:
+        """Keep the three, and say the first two in one sentence."""
+        super().__init__(f"{shard}: {cause}")
+        self.shard = shard
+        self.cause = cause
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[type[ShardUnavailable], tuple[str, str]]:
+        """Pickle by the two fields."""
+        return type(self), (self.shard, self.cause)
+
+
+class PoolTimeout(ShardUnavailable):
+    """Waited as long as allowed for a connection, or for a row that somebody else holds. Nothing was applied."""
+
+
+class UncertainOutcome(ShardUnavailable):
+    """The connection was lost after a statement that changes had left: it may have been applied, or not."""
+
+    outcome = "unknown"
+
+
+class ReshardConflict(HotpathError):
+    """What was asked for cannot be done in this state: another reshard runs, none runs, or the name is taken."""
+
+
+class SchemaDrift(HotpathError):
+    """A table of a shard is not as declared; the message names shard, table and column."""
 
 
 class ProtocolError(HotpathError):

@@ -1,0 +1,1 @@
+"""Tests of shard/, file by file."""
