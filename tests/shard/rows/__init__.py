@@ -1,0 +1,1 @@
+"""Tests of shard/rows/, file by file."""
