@@ -1,0 +1,196 @@
+"""Real servers for the tests: a group of mariadbd that the process backend made for the session, and a Docker engine.
+
+    def test_…(mysqls):                     # tests/shard/conftest.py has it
+        places = mysqls.databases(3)        # Endpoints of three new, empty databases, each on another server
+"""
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from hotpath.shard.backend.account import Account
+from hotpath.shard.backend.login import ask
+from hotpath.shard.backend.process import Processes
+from hotpath.shard.config import ShardConfig
+from hotpath.shard.endpoint import Endpoint
+from tests.waiting import wait_for
+
+T = TypeVar("T")
+
+NEEDED = ("mariadbd", "mariadb-install-db")
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"    # where Debian has servers, off a plain user's path
+SERVERS = 4
+
+
+class Mysqls:
+    """Servers s0, s1, …, each of which can be killed, stopped and started again."""
+
+    def __init__(self, folder: Path, n: int) -> None:
+        self.names = tuple(f"s{i}" for i in range(n))
+        self.backend = Processes(ShardConfig(cluster="tests", backend="process", data=str(folder), shards=n))
+        self.folder = folder
+        self._numbers = count(1)
+        if n:
+            self.start()
+
+    def databases(self, n: int) -> list[Endpoint]:
+        """Of n new, empty databases, each on another server while there are that many."""
+        number = next(self._numbers)
+        return [self._new(self.names[i % len(self.names)], f"t{number}_{i}") for i in range(n)]
+
+    def _new(self, server: str, database: str) -> Endpoint:
+        root = self.root(server)
+        ask(root, f"CREATE DATABASE {database}", database=False)
+        return root.in_database(database)
+
+    def root(self, server: str) -> Endpoint:
+        """How root logs in to it."""
+        account = Account.read(self.folder / server)
+        assert account is not None
+        return account.root
+
+    def pid(self, server: str) -> int:
+        """Of one that runs."""
+        pid = self.backend.server(server).pid
+        assert pid is not None, f"{server} does not run"
+        return pid
+
+    def kill(self, server: str) -> None:
+        """As the power going: nothing is flushed."""
+        os.kill(self.pid(server), signal.SIGKILL)
+        # Not of its first thread: the others end after it.
+        wait_for(lambda: not self.backend.server(server).up, f"the end of {server}")
+
+    @contextmanager
+    def silent(self, server: str) -> Iterator[None]:
+        """It answers nothing while the block runs, but is there."""
+        pid = self.pid(server)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def start(self, *servers: str) -> None:
+        """Those that do not run, or all; return when a login works."""
+        self.backend.up(servers or self.names, time.monotonic() + 60)
+
+    def close(self) -> None:
+        """Without a trace."""
+        for name in self.names:
+            if self.backend.server(name).up:
+                self.kill(name)     # their data are of no use: no orderly end
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def running_mysqls(n: int = SERVERS) -> Iterator[Mysqls]:
+    """Some while the block runs."""
+    # A short path: that of a unix socket has at most 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="hp", dir="/tmp"))
+    with guarded(folder):
+        mysqls = Mysqls(folder, n)
+        try:
+            yield mysqls
+        finally:
+            mysqls.close()
+
+
+@contextmanager
+def guarded(folder: Path) -> Iterator[None]:
+    """Servers below `folder` outlive who starts them: when the tests are killed, this ends them."""
+    guard = subprocess.Popen(
+        ["sh", "-c", 'read _; for each in "$1"/*/server.pid; do kill -9 "$(cat "$each")"; done; rm -rf "$1"', "sh",
+         str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield
+    finally:
+        guard.kill()
+        guard.wait()
+        assert guard.stdin is not None
+        guard.stdin.close()
+
+
+def missing() -> str | None:
+    """What must be installed for servers."""
+    return next((f"{program} is not installed: apt-get install mariadb-server-core mariadb-client-core"
+                 for program in NEEDED if not shutil.which(program, path=PATH)), None)
+
+
+# What the session has. A fixture that several modules import is several fixtures to pytest.
+GROUP = pytest.StashKey[Mysqls]()
+ENGINE = pytest.StashKey[None]()
+
+
+@pytest.fixture(scope="session")
+def mysqls(pytestconfig: pytest.Config) -> Mysqls:
+    """A group for all tests of the session; whoever stops one starts it again."""
+    if why := missing():
+        pytest.skip(why)
+    return _of_session(pytestconfig, GROUP, running_mysqls)
+
+
+def _of_session(config: pytest.Config, key: pytest.StashKey[T], make: Callable[[], AbstractContextManager[T]]) -> T:
+    if key not in config.stash:
+        stack = ExitStack()
+        config.stash[key] = stack.enter_context(make())
+        config.add_cleanup(stack.close)
+    return config.stash[key]
+
+
+# ---- Docker
+
+CGROUPS = "/sys/fs/cgroup"
+
+
+def engine_answers() -> bool:
+    """Whether a Docker engine runs."""
+    try:
+        return subprocess.run(["docker", "info"], capture_output=True, timeout=10, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+@pytest.fixture(scope="session")
+def docker_engine(pytestconfig: pytest.Config) -> None:
+    """One that runs already, or one of our own for the session."""
+    _of_session(pytestconfig, ENGINE, running_engine)
+
+
+@contextmanager
+def running_engine() -> Iterator[None]:
+    """One while the block runs: that of the machine, if there is one."""
+    if engine_answers():
+        yield
+        return
+    if why := next((f"{name} is not installed: apt-get install docker.io" for name in ("docker", "dockerd")
+                    if not shutil.which(name, path=PATH)), None):
+        pytest.skip(why)
+    if os.geteuid() != 0:
+        pytest.skip("no Docker engine runs, and only root can start one")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docker", dir="/tmp")))
+        log = stack.enter_context(open(folder / "log", "ab"))
+        if not os.path.ismount(CGROUPS):
+            subprocess.run(["mount", "-t", "cgroup2", "none", CGROUPS], check=True)
+        engine = subprocess.Popen([str(shutil.which("dockerd", path=PATH))], stdin=subprocess.DEVNULL, stdout=log,
+                                  stderr=log, start_new_session=True, env={**os.environ, "PATH": PATH})
+        try:
+            # One that somebody else started in this moment makes ours end, and is as good.
+            wait_for(engine_answers, f"the Docker engine; its log: {folder / 'log'}", within_s=60)
+            yield
+        finally:
+            engine.terminate()
+            engine.wait()
