@@ -1,0 +1,1 @@
+"""Tests of shard/scatter/, file by file."""
