@@ -1,0 +1,1 @@
+"""The cluster over HTTP: rows, administration, events, metrics, and the page."""
