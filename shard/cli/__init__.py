@@ -1,0 +1,1 @@
+"""What `hotpath-shard` shows and does at a terminal."""

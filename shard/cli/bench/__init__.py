@@ -1,0 +1,1 @@
+"""`hotpath-shard bench`: a cluster beside the bare driver."""

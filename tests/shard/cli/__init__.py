@@ -1,0 +1,1 @@
+"""Tests of shard/cli/, file by file."""

@@ -1,0 +1,1 @@
+"""Tests of shard/cli/bench/, file by file."""
