@@ -23,6 +23,8 @@ def load_package() -> None:
 if __name__ == "__main__":
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != HERE]
     load_package()
+    # Before anything loads Python's ssl, else MySQL's driver in C cannot be loaded on Debian 12.
+    import hotpath.shard  # noqa: F401
     from bench.compare import main
 
     sys.exit(main())
