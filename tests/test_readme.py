@@ -2,6 +2,7 @@
 import json
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from hotpath.core.serve.testing import serving
+from hotpath.core.serve.testing import launched, serving
 from tests.chat.ups import chat_up
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 
 
@@ -69,6 +71,27 @@ def test_the_chat_answers_as_shown(tmp_path):
     assert answers[3]["text"] == "green?"
 
 
+def test_the_shards_answer_as_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = [str(Path(sys.executable).with_name("hotpath-shard")), "serve", "--listen", "127.0.0.1:0"]
+    with launched(command) as served:
+        script = block("bash", "/v1/tables").replace("http://127.0.0.1:8320", f"http://{served.address}")
+        done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
+    made, many, row, page, sums = (json.loads(text) for text in re.findall(r"^.+$", done.stdout.replace(
+        "}{", "}\n{"), re.MULTILINE))
+    assert (made["id"], made["likes"]) == (7, 0)
+    assert many == {"inserted": 2, "failed": []}
+    assert row == {**made, "likes": 1}
+    assert [one["title"] for one in page["rows"]] == ["white", "green?"]
+    assert sums == {"count": 3, "sum(likes)": 1}
+
+
+def test_a_cluster_grows_in_a_program(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "shard" / "blog.yaml", "shard.yaml")
+    exec(block("python", "Cluster.open"), {})
+
+
 @pytest.mark.parametrize("command", re.findall(r"\.venv/bin/(hotpath-\w+)", README))
 def test_the_commands_exist(command):
     argv = [str(Path(sys.executable).with_name(command)), "--help"]
@@ -76,5 +99,4 @@ def test_the_commands_exist(command):
 
 
 def test_the_links_lead_somewhere():
-    root = Path(__file__).parents[1]
-    assert [link for link in re.findall(r"\]\(([\w./]+)\)", README) if not (root / link).exists()] == []
+    assert [link for link in re.findall(r"\]\(([\w./]+)\)", README) if not (ROOT / link).exists()] == []
