@@ -41,6 +41,7 @@ class Identity:
         self._meta = meta
         self._lock = threading.Lock()
         self._ids: Ids | None = None
+        self._former: Ids | None = None     # of when we were taken for dead
         self.id = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
     def next(self) -> int:
@@ -57,13 +58,14 @@ class Identity:
         """Be a router, if we are none yet; `version` is that of our map."""
         with self._lock:
             if self._ids is None:
-                self._ids = Ids(self._meta.join(self.id, version))
+                self._ids = Ids(self._meta.join(self.id, version), behind=self._former)
             return self._ids
 
     def beat(self, version: int) -> None:
         """We live. Whoever was taken for dead is another from now on: its number may be another's."""
         if not self._meta.beat(self.id, version):
             with self._lock:
+                self._former = self._ids or self._former
                 self._ids = None
                 self.id = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
             self.join(version)

@@ -25,12 +25,14 @@ class Ids:
     Any thread may ask. A forked child must not go on with its parent's: it would give the same ids.
     """
 
-    def __init__(self, node: int, *, clock_ms: Callable[[], int] = clock_ms) -> None:
-        """`node`: what no other process that makes ids has; its last 10 bits are taken."""
+    def __init__(self, node: int, *, behind: Ids | None = None, clock_ms: Callable[[], int] = clock_ms) -> None:
+        """`node`: what no other process that makes ids has; its last 10 bits are taken. They rise behind `behind`'s."""
         self._node = (node % NODES) * PER_MS
         self._clock_ms = clock_ms
         self._lock = threading.Lock()
-        self._last = 0          # milliseconds, and the counter in the last 12 bits
+        # Milliseconds, and the counter in the last 12 bits. Another node's number may be smaller, so that only in the
+        # next millisecond every id is larger.
+        self._last: int = 0 if behind is None else behind._last | (PER_MS - 1)
 
     def next(self) -> int:
         """The next one."""

@@ -38,6 +38,13 @@ def test_as_many_as_asked_for(n):
     assert ids.next() > 0
 
 
+@given(before=st.integers(0, 1023), after=st.integers(0, 1023), n=st.integers(1, 5000))
+def test_who_goes_on_as_another_node_goes_on_behind_what_it_made(before, after, n):
+    ids = Ids(before, clock_ms=lambda: EPOCH_MS)
+    last = ids.take(n)[-1]
+    assert Ids(after, behind=ids, clock_ms=lambda: EPOCH_MS).next() > last
+
+
 def test_threads_never_share_one():
     ids = Ids(1)
     made: list[list[int]] = [[] for _ in range(4)]
