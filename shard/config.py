@@ -16,7 +16,6 @@ from .declare import TableConfig, table_of
 from .endpoint import Endpoint
 from .schema import NAME, NAMES, Table
 
-BACKENDS = ("embedded", "process", "docker", "dsn")
 SHARD_NAME = r"^[a-z][a-z0-9-]{0,30}$"
 META_NAME = "meta"              # no shard may be called so: its file stands beside theirs
 

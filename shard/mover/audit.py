@@ -9,13 +9,13 @@ from typing import cast
 
 from hotpath.core.errors import ShardUnavailable
 from hotpath.shard.config import ShardConfig
-from hotpath.shard.directory import Directory
+from hotpath.shard.directory import Directory, fence_of
 from hotpath.shard.engine import Session, Shard, Value
 from hotpath.shard.schema import SLOTS, Key, Table, mark_of, slot_of
 from hotpath.shard.topology import Move, MoveState, Slots, Topology
 
 from .job import Foreign, Lane
-from .sql import LOWEST, TableSql, known_marks
+from .sql import TableSql, known_marks
 from .verify import KEYS, dirty_keys, groups, look
 
 # Slots of the first look; later ones are as large as takes about LOOK_S, as the map may change under any of them. Rows
@@ -134,7 +134,7 @@ class _Looker:
                         owner = topology.owner(slot_of(_plain(table, key)))
                         there = owner != name and self._has(table, owner, key)
                         found.add("doubled" if there else "misplaced", table, key, name)
-            low, high = session.rows(LOWEST)[0]
+            low, high = fence_of(session)
             if low != high or low != topology.epochs[name]:
                 raise Foreign(name)
 
@@ -238,7 +238,7 @@ def _pairs(rows: list[tuple[Value, ...]]) -> dict[Value, Value]:
 
 def _check(lane: Lane, new: Session, old: Session) -> None:
     for shard, session in ((lane.target, new), (lane.source, old)):
-        low, high = session.rows(LOWEST)[0]
+        low, high = fence_of(session)
         if low != high or low != lane.epochs[shard.name]:
             raise Foreign(shard.name)
 

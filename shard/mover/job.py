@@ -11,13 +11,13 @@ import msgspec
 
 from hotpath.core.errors import HotpathError
 from hotpath.shard.config import ShardConfig
-from hotpath.shard.directory import Directory
+from hotpath.shard.directory import Directory, fence_of
 from hotpath.shard.engine import Session, Shard, Value
 from hotpath.shard.schema import Table
 from hotpath.shard.topology import Move, Topology
 
 from .reshard import NEXT, Reshard, State, dumped, loaded
-from .sql import LOCKED, LOWEST, TableSql
+from .sql import LOCKED, TableSql
 from .throttle import Throttle
 
 LEASE = "mover"
@@ -56,7 +56,7 @@ class Lane:
 
     def unchanged(self, session: Session, shard: Shard) -> None:
         """What `session` read until now was of its epoch: they only grow. Raises Foreign."""
-        _same(shard, set(session.rows(LOWEST)[0]), self.epochs)
+        _same(shard, set(fence_of(session)), self.epochs)
 
 
 def _later(old: object, new: object) -> object:

@@ -17,7 +17,6 @@ MAX_ARGUMENTS = 100
 # Characters of a statement, and more only for a single row: servers take 16 MB (max_allowed_packet) or more.
 MAX_TEXT = 2 * 1024**2
 
-LOWEST = Statement("SELECT MIN(epoch), MAX(epoch) FROM _hp_fence")
 # A shared lock on each stripe until the transaction ends. SQLite's writer is alone anyhow.
 LOCKED = {"mysql": Statement("SELECT epoch FROM _hp_fence LOCK IN SHARE MODE"),
           "sqlite": Statement("SELECT DISTINCT epoch FROM _hp_fence")}

@@ -26,11 +26,6 @@ class Sql:
     order: str
 
 
-def columns_sql(query: Query, prefix: str = "") -> str:
-    """What stands behind SELECT: `query.columns`."""
-    return ", ".join(prefix + quoted(name) for name in query.columns)
-
-
 def sql_of(query: Query, codec: Codec, *, prefix: str = "") -> Sql:
     """`query` for the dialect of `codec`; `prefix` stands before each column, as "t."."""
     condition, values = where_sql(query.where, codec, prefix=prefix)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hotpath.shard.rows.checks import row_of_python
 from hotpath.shard.rows.codec import Codec
 from hotpath.shard.rows.query import Query, query_of_python
-from hotpath.shard.rows.sql import ALL, columns_sql, sql_of
+from hotpath.shard.rows.sql import ALL, sql_of
 from hotpath.shard.schema import Row, Table
 
 from .conftest import TABLES, Database
@@ -36,8 +36,9 @@ def some_rows(data: st.DataObject, table: Table) -> list[Row]:
 def page(database: Database, query: Query) -> list[Row]:
     codec = database.codecs[query.table]
     sql = sql_of(query, codec, prefix="t.")
+    columns = ", ".join(f"t.`{name}`" for name in query.columns)
     return [codec.picker(query.columns)(values) for values in database.rows(     # type: ignore[arg-type]
-        f"SELECT {columns_sql(query, 't.')} FROM {query.table.name} t WHERE {sql.condition} AND t._hp_slot >= 0 "
+        f"SELECT {columns} FROM {query.table.name} t WHERE {sql.condition} AND t._hp_slot >= 0 "
         f"ORDER BY {sql.order} LIMIT {query.limit}", sql.values)]
 
 
