@@ -203,8 +203,7 @@ class Directory:
         """Raise its fences in their order, and publish it; may be done by many at once, and again."""
         for name, epoch in intent.fences:
             with self._fenced(name, intent) as shard:
-                lowest = shard.rows(EPOCHS)[0][0]
-                if not isinstance(lowest, int) or lowest < epoch:
+                if not is_fenced(shard, epoch):
                     wait_s = FENCE_S if deadline_s is None else max(0.001, deadline_s - time.monotonic())
                     raise_fence(shard, epoch, wait_s=wait_s)
             steps.reached(f"transition: {name} fenced")
@@ -224,6 +223,12 @@ class Directory:
             yield joining
         finally:
             joining.close()
+
+
+def is_fenced(shard: Shard, epoch: int) -> bool:
+    """Whether all its stripes are in `epoch` or a later one."""
+    lowest = shard.rows(EPOCHS)[0][0]
+    return isinstance(lowest, int) and lowest >= epoch
 
 
 def raise_fence(shard: Shard, epoch: int, *, wait_s: float = FENCE_S) -> None:

@@ -171,6 +171,7 @@ class Outside:
         self.looks = 0
         self._directory = cluster.node.directory
         self._stopping = threading.Event()
+        self._looking = threading.Lock()
         self._thread = threading.Thread(target=self._run, daemon=True, name="outside")
         self._epochs: dict[tuple[str, int], int] = {}
         self._marks: dict[str, tuple[tuple[Move, ...], set[Any]]] = {}
@@ -196,6 +197,11 @@ class Outside:
 
     def look(self) -> None:
         """Epochs never fall; while a move is served by two shards its marks only grow, and the source is frozen."""
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
+        low: list[str] = []
         before = self._directory.topology
         dual = [move for move in before.moves if move.state.value == "dual"]
         found = {move.id: (frozenset(self.marks(move)), self.rows_in(move)) for move in dual}
@@ -204,10 +210,14 @@ class Outside:
                 key = member.name + member.endpoint, stripe
                 if epoch < self._epochs.get(key, 0):
                     self.wrong.append(f"the epoch of {member.name}, stripe {stripe}, fell to {epoch}")
+                elif epoch < before.epochs[member.name]:
+                    # Maps are published when their fences are raised: it fell, though perhaps between two looks.
+                    low.append(f"the epoch of {member.name}, stripe {stripe}, fell to {epoch} below the map's")
                 self._epochs[key] = epoch
         self._directory.glance()
         if self._directory.topology.version != before.version:
             return                  # what we read may be of another state
+        self.wrong += low
         for name, (marks, rows) in found.items():
             old_marks, old_rows = self._marks.setdefault(name, (marks, rows))
             if not old_marks <= marks:

@@ -23,7 +23,7 @@ from hotpath.shard.scatter import look
 from hotpath.shard.schema import slot_of
 from hotpath.shard.store import moving, statements
 from hotpath.shard.topology import Route, Topology
-from tests.faults.shard_faults import Outside, opened, strays, wait_for_state
+from tests.faults.shard_faults import Outside, opened, state_of, strays
 from tests.shard.crowd import FILLER, TABLE, Crowd, by_python
 from tests.waiting import wait_for
 
@@ -181,9 +181,9 @@ def unfenced_mover() -> None:
 
 
 def late_helper_lowers() -> None:
-    """SET epoch = e."""
+    """SET epoch = e, whatever is there."""
     directory.RAISE["sqlite"] = Statement("UPDATE _hp_fence SET epoch = ?")
-    directory.EPOCHS = Statement("SELECT -1, -1")
+    directory.is_fenced = lambda shard, epoch: False
 
 
 def fence_does_not_drain() -> None:
@@ -220,7 +220,12 @@ class Linger:
 
     def wait_for(self, step: str) -> None:
         """Somebody sleeps there."""
-        wait_for(self.asleep[step].is_set, f"somebody at {step}")
+        wait_for(self.asleep[step].is_set, f"somebody at {step}", 60)
+
+    def wake(self, *at: str) -> None:
+        """Who sleeps `at` these steps, or anywhere."""
+        for step in at or self.woken:
+            self.woken[step].set()
 
 
 class Lister:
@@ -267,7 +272,49 @@ def two_nodes(file: Path, linger: Linger) -> Iterator[tuple[Cluster, Cluster]]:
     job.BEAT_S = 0.05
     mover.LOOK_S = mover.RETRY_S = 0.02
     with opened(file, moves=True) as first, opened(file) as second:
-        yield first, second
+        try:
+            yield first, second
+        finally:
+            linger.wake()       # else a node would wait for its mover
+
+
+class Enough(Exception):
+    """A mistake was seen: what the scenario was waiting for may never be."""
+
+
+@contextmanager
+def telling(wrong: list[str]) -> Iterator[None]:
+    """A mistake may well make the move impossible, or a request: that is found too, and not the end of us."""
+    try:
+        yield
+    except Enough:
+        pass
+    except Exception as error:
+        wrong.append(f"{type(error).__name__}: {error}")
+
+
+def reach(cluster: Cluster, state: str, *seen: list[str]) -> None:
+    """Return once the reshard is in `state`. Raises Enough once there is something in one of `seen`."""
+    def reached() -> bool:
+        if any(seen):
+            raise Enough
+        return state_of(cluster) == state or "paused" in state_of(cluster)
+
+    wait_for(reached, f"a reshard that is {state}", 60)
+    assert state_of(cluster) == state, cluster.node.admin.document()
+
+
+def asked(ask: Callable[[], Any], wrong: list[str]) -> tuple[threading.Thread, list[Any]]:
+    """A client that asks once; its answer, if it gets one."""
+    answers: list[Any] = []
+
+    def run() -> None:
+        with telling(wrong):
+            answers.append(ask())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, answers
 
 
 def moves(file: Path, phases: str, dsns: list[str]) -> dict[str, Any]:
@@ -275,31 +322,28 @@ def moves(file: Path, phases: str, dsns: list[str]) -> dict[str, Any]:
     def dsn() -> dict[str, Any]:
         return {"dsn": dsns.pop(0)} if dsns else {}
 
+    wrong: list[str] = []
     with two_nodes(file, Linger()) as (first, second), opened(file) as third, Outside(first) as outside, \
             Lister(third) as lister:
         crowd = Crowd([by_python(first), by_python(second)], keys=32, pause_s=0.004)
-        wrong: list[str] = []
-        try:
+        with telling(wrong):
             with crowd:
                 crowd.wait_for(200)
                 if "add" in phases:
                     first.add_shard("s3", **dsn())
-                    wait_for_state(first, "done")
+                    reach(first, "done", outside.wrong, lister.wrong)
                     crowd.wait_for(200)
                 if "remove" in phases:
                     first.remove_shard("s3", keep_server=True)
-                    wait_for_state(first, "done")
+                    reach(first, "done", outside.wrong, lister.wrong)
                 if "cancel" in phases:
                     first.add_shard("s4", hold=True, **dsn())
-                    wait_for_state(first, "verified")
+                    reach(first, "verified", outside.wrong, lister.wrong)
                     crowd.wait_for(500)
                     first.node.admin.cancel()
-                    wait_for_state(first, "cancelled")
+                    reach(first, "cancelled", outside.wrong, lister.wrong)
                     crowd.wait_for(200)
-            wrong = strays(first)
-        except Exception as error:
-            # A mistake may well make the move impossible.
-            wrong = [f"{type(error).__name__}: {error}"]
+            wrong += strays(first)
         return {"failures": [one.why for one in crowd.failures], "anomalies": crowd.anomalies(),
                 "wrong": wrong + lister.wrong, "outside": outside.wrong}
 
@@ -307,68 +351,75 @@ def moves(file: Path, phases: str, dsns: list[str]) -> dict[str, Any]:
 def sleeper(file: Path, at: str, *, back: bool) -> dict[str, Any]:
     """A mover sleeps at `at` through the rest of the move, and the whole way `back`, and wakes."""
     linger = Linger(at)
-    with two_nodes(file, linger) as (first, second), Outside(second) as outside, \
-            Crowd([by_python(second)], keys=32, pause_s=0.005) as crowd:
-        first.add_shard("s3")
-        linger.wait_for(at)
-        second.node.start()
-        wait_for_state(second, "done")
-        if back:
-            second.remove_shard("s3", keep_server=True)
-            wait_for_state(second, "done")
-        answered = crowd.n_answered
-        linger.woken[at].set()
-        first.node.close()      # waits for the mover
-        wait_for(lambda: crowd.n_answered > answered + 500 or outside.wrong, "a crowd that is served")
-        outside.look()
-        crowd.stop()
-        if outside.wrong:       # nobody is served any more
-            return {"failures": [], "anomalies": [], "wrong": [], "outside": outside.wrong, "rows": None}
+    wrong: list[str] = []
+    rows: int | None = None
+    with two_nodes(file, linger) as (first, second), Outside(second) as outside:
+        crowd = Crowd([by_python(second)], keys=32, pause_s=0.005)
+        with telling(wrong):
+            with crowd:
+                first.add_shard("s3")
+                linger.wait_for(at)
+                second.node.start()
+                reach(second, "done", outside.wrong)
+                if back:
+                    second.remove_shard("s3", keep_server=True)
+                    reach(second, "done", outside.wrong)
+                answered = crowd.n_answered
+                linger.wake()
+                first.node.close()      # waits for the mover
+                outside.look()
+                wait_for(lambda: crowd.n_answered > answered + 500 or outside.wrong, "a crowd that is served", 60)
+            if not outside.wrong:       # else nobody is served any more
+                wrong += strays(second)
+                rows = second.table(TABLE).aggregate("count", where={"id": {"ge": FILLER}})["count"]
+        if outside.wrong:
+            return {"failures": [], "anomalies": [], "wrong": wrong, "outside": outside.wrong, "rows": None}
         return {"failures": [one.why for one in crowd.failures], "anomalies": crowd.anomalies(),
-                "wrong": strays(second), "outside": [],
-                "rows": second.table(TABLE).aggregate("count", where={"id": {"ge": FILLER}})["count"]}
+                "wrong": wrong, "outside": [], "rows": rows}
 
 
 def reader(file: Path) -> dict[str, Any]:
     """A read that found no mark on the new shard sleeps until the old one is cleaned, and goes on there."""
     copying, reading = "copy: rows read", "read: no mark here"
     linger = Linger(copying, reading)
+    wrong: list[str] = []
     answers: list[Any] = []
-    with two_nodes(file, linger) as (first, second):
+    with two_nodes(file, linger) as (first, second), telling(wrong):
         topology = first.node.directory.refresh
         first.add_shard("s3")
         linger.wait_for(copying)
         key = next(key for key in range(FILLER, FILLER + 1000) if topology().routes[slot_of(key)].kind == "dual")
-        thread = threading.Thread(target=lambda: answers.append(second.table(TABLE).get(key)))
-        thread.start()
+        thread, answers = asked(lambda: second.table(TABLE).get(key), wrong)
         linger.wait_for(reading)
-        linger.woken[copying].set()
-        wait_for_state(first, "done")
-        linger.woken[reading].set()
+        linger.wake(copying)
+        reach(first, "done", wrong)
+        linger.wake(reading)
         thread.join(60)
-        return {"answer": answers[0]}
+    return {"answers": answers, "wrong": wrong}
 
 
 def writer(file: Path, dsns: list[str]) -> dict[str, Any]:
     """A write to the new shard is under way, behind its fence, while the move is taken back; what is there then."""
     writing = "write: fence held"
     linger = Linger(writing)
+    wrong: list[str] = []
     done: list[bool] = []
-    with two_nodes(file, linger) as (first, second):
+    value: str | None = None
+    with two_nodes(file, linger) as (first, second), telling(wrong):
         refresh = first.node.directory.refresh
         first.add_shard("s3", hold=True, dsn=dsns[0])
-        wait_for_state(first, "verified")
+        reach(first, "verified", wrong)
         second.node.directory.refresh()
         key = next(key for key in range(FILLER, FILLER + 1000) if refresh().routes[slot_of(key)].kind == "dual")
-        thread = threading.Thread(target=lambda: done.append(second.table(TABLE).update(key, {"value": "late"})))
-        thread.start()
+        thread, done = asked(lambda: second.table(TABLE).update(key, {"value": "late"}), wrong)
         linger.wait_for(writing)
         first.node.admin.cancel()
-        wait_for(lambda: not refresh().moves, "the end of the moves")
-        linger.woken[writing].set()
+        wait_for(lambda: not refresh().moves, "the end of the moves", 60)
+        linger.wake()
         thread.join(60)
         row = first.table(TABLE).get(key)
-        return {"acknowledged": done, "value": None if row is None else row["value"]}
+        value = None if row is None else row["value"]
+    return {"acknowledged": done, "value": value, "wrong": wrong}
 
 
 def main() -> int:

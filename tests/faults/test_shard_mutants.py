@@ -44,8 +44,8 @@ def test_the_product_makes_none_of_them(engine, request, tmp_path):
 def test_a_fence_that_does_not_drain_is_found_on_mysql(request, tmp_path):
     place = place_on("mariadb", request, tmp_path, rows=ROWS, n=2, move={"chunk": 50})
     met = found("fence-does-not-drain", place, "writer", *place.spare)
-    assert met["acknowledged"] == [True]
-    assert met["value"] != "late"       # lost
+    assert met["acknowledged"] == [True], met
+    assert met["value"] != "late", met      # lost
 
 
 @pytest.mark.parametrize("step", SLEEPERS)
@@ -56,7 +56,7 @@ def test_a_mover_that_wakes_when_the_keys_are_back_is_refused(step, tmp_path):
 
 def test_an_unfenced_cleaner_that_wakes_when_the_keys_are_back_is_found(tmp_path):
     met = found("unfenced-mover", placed(tmp_path, rows=ROWS, n=2, move={"chunk": 20}), "sleeper", "clean: committed")
-    assert met["rows"] < ROWS or met["anomalies"], met
+    assert met["wrong"] or met["outside"] or met["rows"] < ROWS or met["anomalies"], met
 
 
 def test_a_helper_that_lowers_an_epoch_is_found(tmp_path):
@@ -68,4 +68,5 @@ def test_a_helper_that_lowers_an_epoch_is_found(tmp_path):
 @pytest.mark.parametrize("mutant", ["none", "cleanup-without-fence"])
 def test_a_read_that_slept_until_its_row_is_deleted_starts_over(mutant, tmp_path):
     met = found(mutant, placed(tmp_path, rows=ROWS, n=2), "reader")
-    assert (met["answer"] is not None) == (mutant == "none"), met
+    (answer,) = met["answers"]
+    assert (answer is not None) == (mutant == "none"), met
