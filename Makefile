@@ -24,8 +24,10 @@ test:  ## set up what the tests need, then style, types and all tests (ARGS="tes
 	@.ci/packages build test
 	@$(MAKE) --no-print-directory --keep-going style types pytest
 
+# So many tests at a time: files go whole to one worker, which has servers of its own. N=0: in one process, as bare pytest.
+N := 2
 pytest: build $(VENV)/.dev
-	@$(VENV)/bin/pytest $(ARGS)
+	@$(VENV)/bin/pytest --numprocesses $(N) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: build $(VENV)/.dev  ## the rivals and us, interleaved (ARGS="proxy")
 	@.ci/packages build test bench

@@ -1,4 +1,4 @@
-"""HOTPATH_REQUIRE_ALL=1 turns skips into failures; no example has a deadline; fixtures that several folders need."""
+"""HOTPATH_REQUIRE_ALL=1 fails what skips; examples have no deadline; the slow go first; fixtures of several folders."""
 from __future__ import annotations
 
 import os
@@ -36,6 +36,11 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     refuse_skip(report)
     return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is slow comes first: of two workers none shall begin it when the other has nothing left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture

@@ -32,10 +32,15 @@ def wait_for(check: Callable[[], T], what: str, within_s: float = DEADLINE_S) ->
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody had a moment ago, and that no outgoing connection takes by chance."""
+    """A TCP port of 127.0.0.1 that nobody had a moment ago, and that no outgoing connection takes by chance.
+
+    Nor the tests beside us: of several pytest-xdist workers each has ports of its own.
+    """
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    n = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % n
     while True:
-        port = random.SystemRandom().randrange(min(10_000, low // 2), low)
+        port = random.SystemRandom().randrange(min(10_000, low // 2), low - n) // n * n + mine
         with socket.socket() as sock, suppress(OSError):
             sock.bind(("127.0.0.1", port))
             return port

@@ -11,6 +11,12 @@ REPORT = json.dumps({"benchmarks": [
 ]})
 
 
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch):
+    """Beside the workers of pytest-xdist, pytest-benchmark measures nothing; what these tests start are not of them."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+
 def test_a_report_is_read_by_group_and_contender():
     assert core.parse(REPORT) == {"hash, 16 bytes": {"mmh3": 80e-9, "hotpath": 40e-9}, "alone": {"alone": 1.5e-3}}
 

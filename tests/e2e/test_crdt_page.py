@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from tests.browser import chromium
 from tests.crdt.demos import NAMES, demo_up
 from tests.proxies import Proxy
-from tests.waiting import free_port, running, wait_for, wait_for_port
+from tests.waiting import free_port, running, wait_for
 
 PATIENCE_MS = 30_000
 AGREE = "All three agree."
@@ -463,9 +463,9 @@ def serving(name, ports, folder):
 
 def test_without_drill_the_page_says_why_nothing_is_cut(tmp_path, browser):
     ports = {"a": free_port(), "b": free_port()}
-    with serving("a", ports, tmp_path), serving("b", ports, tmp_path):
-        for port in ports.values():
-            wait_for_port(port)
+    with serving("a", ports, tmp_path) as a, serving("b", ports, tmp_path) as b:
+        for process in (a, b):
+            process.wait_for_output("ready: ")
         with opened(browser, f"http://127.0.0.1:{ports['a']}/") as view:
             view.expect_verdict("Both agree.")
             view.button("Cut all").click()

@@ -1,2 +1,3 @@
 """What the tests of all folders below take: real servers, of which the session has one group."""
-from tests.shard.servers import docker_engine, mysqls  # noqa: F401
+from tests.engine import docker_engine  # noqa: F401
+from tests.shard.servers import mysqls  # noqa: F401

@@ -1,4 +1,4 @@
-"""Real servers for the tests: a group of mariadbd that the process backend made for the session, and a Docker engine.
+"""Real servers for the tests: a group of mariadbd that the process backend made for the session.
 
     def test_…(mysqls):                     # tests/shard/conftest.py has it
         places = mysqls.databases(3)        # Endpoints of three new, empty databases, each on another server
@@ -24,12 +24,12 @@ from hotpath.shard.backend.login import ask
 from hotpath.shard.backend.process import Processes
 from hotpath.shard.config import ShardConfig
 from hotpath.shard.endpoint import Endpoint
+from tests.engine import PATH
 from tests.waiting import wait_for
 
 T = TypeVar("T")
 
 NEEDED = ("mariadbd", "mariadb-install-db")
-PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"    # where Debian has servers, off a plain user's path
 SERVERS = 4
 
 
@@ -131,7 +131,6 @@ def missing() -> str | None:
 
 # What the session has. A fixture that several modules import is several fixtures to pytest.
 GROUP = pytest.StashKey[Mysqls]()
-ENGINE = pytest.StashKey[None]()
 
 
 @pytest.fixture(scope="session")
@@ -148,49 +147,3 @@ def _of_session(config: pytest.Config, key: pytest.StashKey[T], make: Callable[[
         config.stash[key] = stack.enter_context(make())
         config.add_cleanup(stack.close)
     return config.stash[key]
-
-
-# ---- Docker
-
-CGROUPS = "/sys/fs/cgroup"
-
-
-def engine_answers() -> bool:
-    """Whether a Docker engine runs."""
-    try:
-        return subprocess.run(["docker", "info"], capture_output=True, timeout=10, check=False).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-
-
-@pytest.fixture(scope="session")
-def docker_engine(pytestconfig: pytest.Config) -> None:
-    """One that runs already, or one of our own for the session."""
-    _of_session(pytestconfig, ENGINE, running_engine)
-
-
-@contextmanager
-def running_engine() -> Iterator[None]:
-    """One while the block runs: that of the machine, if there is one."""
-    if engine_answers():
-        yield
-        return
-    if why := next((f"{name} is not installed: apt-get install docker.io" for name in ("docker", "dockerd")
-                    if not shutil.which(name, path=PATH)), None):
-        pytest.skip(why)
-    if os.geteuid() != 0:
-        pytest.skip("no Docker engine runs, and only root can start one")
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docker", dir="/tmp")))
-        log = stack.enter_context(open(folder / "log", "ab"))
-        if not os.path.ismount(CGROUPS):
-            subprocess.run(["mount", "-t", "cgroup2", "none", CGROUPS], check=True)
-        engine = subprocess.Popen([str(shutil.which("dockerd", path=PATH))], stdin=subprocess.DEVNULL, stdout=log,
-                                  stderr=log, start_new_session=True, env={**os.environ, "PATH": PATH})
-        try:
-            # One that somebody else started in this moment makes ours end, and is as good.
-            wait_for(engine_answers, f"the Docker engine; its log: {folder / 'log'}", within_s=60)
-            yield
-        finally:
-            engine.terminate()
-            engine.wait()

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import shutil
 import signal
 import socket
@@ -94,6 +95,8 @@ class Caller:
         data = raw if body is None else json.dumps(body).encode()
         if data is not None:
             fields.setdefault("Content-Type", "application/json")
+        if self._line is not None and self._line.sock is not None and select.select([self._line.sock], [], [], 0)[0]:
+            self.hang_up()      # it was idle for too long, and the server closed it
         if self._line is None:
             self._line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from hotpath.core.serve import Request, Response, Router, ServeConfig, serve_command
+from hotpath.core.serve import Request, Response, Router, ServeConfig, WebSocket, serve_command
 from hotpath.core.serve.config import AccessLog, Log
 from hotpath.core.serve.testing import Served, serving
+from tests import wsclient
 from tests.clients import Client, fetch, request_bytes
 from tests.core.serve import apps
 from tests.waiting import wait_for
@@ -258,3 +259,48 @@ def test_a_guard_is_asked_before_every_handler_but_that_of_healthz():
         metrics = fetch(served.address, "/metrics", "GET", [("X-Key", "right")]).body
         assert metrics.endswith(b"# TYPE ours counter\nours 7\n")
         assert b"hotpath_requests_total" in metrics
+
+
+def test_a_gate_is_asked_before_anything_else_is_answered():
+    app = app_that_says_who()
+
+    @app.websocket("/socket")
+    def echo(request: Request, socket: WebSocket) -> None:
+        socket.send("in")
+
+    app.gate = lambda request: None if request.field("x-key") == "right" else Response("who?", 401)
+    with serving(app) as served:
+        key = [("X-Key", "right")]
+        for method, path, status in (
+                ("GET", "/who", 200), ("GET", "/nowhere", 404), ("POST", "/who", 405), ("PURGE", "/who", 501),
+                ("OPTIONS", "/who", 204), ("GET", "/healthz", 200), ("GET", "/metrics", 200), ("GET", "/socket", 426)):
+            assert fetch(served.address, path, method).status == 401
+            assert fetch(served.address, path, method, key).status == status
+        for fields, status in ([], 401), (key, 101):
+            with wsclient.Client(served.address) as client:
+                client.send(wsclient.handshake("/socket", *fields))
+                assert client.read_head().status == status
+
+
+def test_what_finishes_answers_has_all_of_them_in_hand():
+    app = app_that_says_who()
+
+    def finish(request: Request, response: Response) -> Response:
+        response.add_header("X-Path", request.raw_path)
+        return Response("other") if response.status == 404 else response
+
+    app.finish = finish
+    with serving(app) as served:
+        assert fetch(served.address, "/who").value("x-path") == "/who"
+        assert fetch(served.address, "/healthz").value("x-path") == "/healthz"
+        assert (fetch(served.address, "/nowhere").status, fetch(served.address, "/nowhere").body) == (200, b"other")
+
+
+def test_an_application_below_a_path_has_health_and_metrics_there_too_and_knows_its_address():
+    app = Router()
+    app.base = "/below"
+    app.exposed = lambda: "".join(f"# {address}\n" for address in app.bound)
+    with serving(app) as served:
+        for base in ("", "/below"):
+            assert fetch(served.address, f"{base}/healthz").body == b"ok\n"
+            assert fetch(served.address, f"{base}/metrics").body.endswith(f"# {served.address}\n".encode())

@@ -12,7 +12,7 @@ from hotpath.shard.backend.account import Account
 from hotpath.shard.backend.docker import Containers
 from hotpath.shard.backend.login import ask
 from hotpath.shard.config import DockerConfig, ShardConfig
-from tests.shard.servers import PATH
+from tests.engine import PATH
 from tests.waiting import wait_for
 
 # The first container of a machine waits for its image: pulled, or built.
