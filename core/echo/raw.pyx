@@ -255,7 +255,7 @@ cdef void read_all(connection_t* connection) noexcept nogil:
 
 
 cdef void taken(connection_t* connection) noexcept nogil:
-    """server_t.taken."""
+    """connection_t.taken."""
     cdef echo_t* echo = <echo_t*>connection.taker
     if connection.stream.source.fd < 0:
         drop(connection)
@@ -287,7 +287,7 @@ cdef class RawEcho(Upgraded):
         if echo == NULL:
             raise MemoryError
         echo.receiver.max_message, echo.receiver.max_frame = self.config.max_message, self.config.max_frame
-        connection.taker = echo
+        connection.taker, connection.taken = echo, taken
         self.exchange = None
         return 0
 
@@ -308,6 +308,5 @@ def attach(config, Server server) -> None:
 
     if config.ws:
         server.upgrade = upgrade
-        server.c.taken = taken
     else:
         server.c.answer = answer

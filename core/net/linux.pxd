@@ -125,7 +125,10 @@ cdef extern from "<sys/syscall.h>" nogil:
 
 cdef extern from "<sys/mman.h>" nogil:
     enum:
+        MAP_ANONYMOUS
+        MAP_NORESERVE
         MAP_POPULATE
+        MAP_PRIVATE
         MAP_SHARED
         PROT_READ
         PROT_WRITE

@@ -76,8 +76,6 @@ cdef struct server_t:
     int (*attend)(Callback* callback) except -1     # exchange.pyx: the connection's Python side
     # C code of an application, or NULL. A head is whole: True when it was answered, False leaves it to the routes.
     bint (*answer)(connection_t* connection) noexcept nogil
-    # Something happened to a connection with `taker`: events, its deadline (late), a drain, and at last its end (fd -1: free taker).
-    void (*taken)(connection_t* connection) noexcept nogil
 
 cdef struct connection_t:
     stream_t stream             # first
@@ -88,7 +86,9 @@ cdef struct connection_t:
     Callback callback           # a head is whole, or what the task waits for has come
     void* exchange              # owned reference: the Exchange under way; NULL: between two requests
     void* upgraded              # borrowed: the Upgraded that took the connection over; NULL: it speaks HTTP
-    void* taker                 # owned by server_t.taken, which speaks for it instead of HTTP; NULL: nobody
+    void* taker                 # owned by `taken`, which speaks for it instead of HTTP; NULL: nobody
+    # Something happened to a connection with `taker`: events, its deadline (late), a drain, and at last its end (fd -1: free taker).
+    void (*taken)(connection_t* connection) noexcept nogil
     Deferred flushing           # at the end of the turn: what an Upgraded queued leaves together
     uint32_t seen               # parse_request's
     uint32_t n_requests

@@ -75,7 +75,7 @@ cdef void server_accept(listener_t* listener, int fd, const sockaddr_storage* pe
 cdef void connection_free(connection_t* connection) noexcept nogil:
     cdef server_t* server = connection.server
     if connection.taker != NULL:
-        server.taken(connection)
+        connection.taken(connection)
     connection_drop_input(connection)
     loop_disarm(server.loop, &connection.stream.deadline)       # an Upgraded may have armed it behind the close
     if connection.previous != NULL:
@@ -141,7 +141,7 @@ cdef void on_events(Source* source, uint32_t events) noexcept nogil:
     if connection.upgraded != NULL:         # it reads first what was said before an end
         loop_call(connection.server.loop, &connection.callback)
     elif connection.taker != NULL:
-        connection.server.taken(connection)
+        connection.taken(connection)
     elif connection.exchange == NULL:
         if connection.last:
             if connection.stream.n_unsent == 0:
@@ -267,7 +267,7 @@ cdef void on_due(Deadline* deadline) noexcept nogil:
         <char*>deadline - (<size_t>&(<connection_t*><size_t>4096).stream.deadline - 4096))
     if connection.taker != NULL:
         connection.late = True
-        connection.server.taken(connection)
+        connection.taken(connection)
     elif connection.upgraded == NULL and (connection.stream.n_unsent or connection.waits == WAITS_ROOM):
         connection.server.counts.rejected[<int>REJECTED_SLOW_READER] += 1
         connection_lost(connection)
@@ -331,7 +331,7 @@ cdef void server_drain(server_t* server, int64_t grace_ms) noexcept nogil:
         if connection.upgraded != NULL:
             loop_call(server.loop, &connection.callback)    # it says goodbye in its own protocol
         elif connection.taker != NULL:
-            server.taken(connection)
+            connection.taken(connection)
         elif connection.exchange == NULL and not connection.lingering and connection.input == NULL and connection.stream.n_unsent == 0:
             # A request may be on the wire already: answered with Connection: close, not cut.
             connection_arm(connection, grace_ms)

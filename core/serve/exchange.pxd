@@ -25,7 +25,9 @@ cdef class Server:
     cdef readonly Table table
     cdef access_t access        # lines NULL: no access log
     cdef list idle              # Exchanges to be used again
-    cdef object upgrade         # upgrade(exchange), in the task: an Upgraded, or a Response that refuses; None: 501
+    cdef object upgrade         # what a gate's `upgrade` is, for routes that name none; None: 501
+    cdef object gate            # gate(request), before anything else: a Response that is sent instead; None: there is none
+    cdef object finish          # finish(request, response): the Response to send; None: as it is
     cdef bint opening           # the application is not open yet: every request is answered 503
     cdef object kept            # whatever c.counts and c.log point into
 

@@ -67,7 +67,7 @@ cdef int attend(Callback* callback) except -1:
     if connection.exchange != NULL:
         return 0
     if connection.taker != NULL:
-        connection.server.taken(connection)
+        connection.taken(connection)
         return 0
     if connection.stream.source.fd < 0:
         loop_defer(connection.server.loop, &connection.server.sweep)    # which passed us over: we were queued
@@ -227,6 +227,8 @@ cdef class Exchange(Incoming):
         try:
             response = self.respond()
             if response is not None:
+                if self.server.finish is not None:
+                    response = self.server.finish(self.request, response)
                 self.answer(response)
             else:
                 self.switch()
@@ -274,9 +276,10 @@ cdef class Exchange(Incoming):
             return problem(400, detail="an upgrade has no body")
         if self.server.c.draining:
             return problem(503, detail="draining", headers=(("Retry-After", "1"),))
-        if self.server.upgrade is None:
+        upgrade = self.route.gate.upgrade or self.server.upgrade
+        if upgrade is None:
             return problem(501, detail="no websockets here")
-        answer = self.server.upgrade(self)
+        answer = upgrade(self)
         if isinstance(answer, Response):
             return answer
         self.taken = <Upgraded>answer
@@ -303,6 +306,10 @@ cdef class Exchange(Incoming):
         cdef uint64_t* rejected = self.server.c.counts.rejected
         if self.server.opening:
             return problem(503, detail="starting", headers=(("Retry-After", "1"),))
+        if self.server.gate is not None:
+            response = self.server.gate(self.request)
+            if response is not None:
+                return response
         if self.expects_other:
             return problem(417, detail="the only expectation known is 100-continue")
         if self.is_asterisk:
@@ -578,7 +585,7 @@ cdef class Exchange(Incoming):
         if connection.stream.source.fd < 0:
             connection_free(connection)
         elif connection.taker != NULL:
-            server.taken(connection)            # frames may have come with the request
+            connection.taken(connection)        # frames may have come with the request
         elif connection.last:
             if connection.stream.n_unsent == 0:
                 connection_end(connection)

@@ -3,12 +3,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from .exchange import Exchange, Upgraded
 from .options import Options
 from .problem import problem
 from .request import Request
 from .response import Response
 
 Authorize = Callable[[Request], object]
+Upgrade = Callable[[Exchange], Upgraded | Response]
 
 
 class Gate:
@@ -16,14 +18,17 @@ class Gate:
 
     A browser sends the Origin of the page: it must be one of `origins`, or the site itself; "*" in `origins` lets any
     in. Whoever sends none is no browser. `authorize(request)` answers False or a Response for who may not; anything
-    true is kept as `request.state`.
+    true is kept as `request.state`. `upgrade(exchange)`, in its task: what takes the connection over, or a Response
+    that refuses; it asks this gate itself. None: as the server does with every other websocket.
     """
 
-    def __init__(self, origins: Collection[str], authorize: Authorize | None, options: Options) -> None:
+    def __init__(self, origins: Collection[str], authorize: Authorize | None, options: Options,
+                 upgrade: Upgrade | None = None) -> None:
         """Keep them; origins in any case, with or without a slash at the end."""
         self.origins = frozenset(origin.rstrip("/").lower() for origin in origins)
         self.authorize = authorize
         self.options = options
+        self.upgrade = upgrade
 
     def __call__(self, request: Request) -> Response | None:
         """What refuses the upgrade; None: it may be."""

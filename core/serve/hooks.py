@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from hotpath.core.config import Address
+
 from .config import ServeConfig
 from .exchange import Server
 from .request import Request
@@ -37,9 +39,18 @@ class Hooks:
         self.stoppers: list[Callable[[], object]] = []
         # Why it should get no requests although it serves: /healthz answers 503 with the reason. None: it may.
         self.ready: Callable[[], str | None] | None = None
+        # Asked before anything else is answered, be it a handler's, 404, 405 or a 101: what it answers is sent instead,
+        # None: go on. Must not wait. Only 503 while the application opens comes before it.
+        self.gate: Callable[[Request], Response | None] | None = None
+        # Given every answer but a 101 before it leaves; what it returns is sent. Must not wait.
+        self.finish: Callable[[Request, Response], Response] | None = None
         # Asked before every handler but that of /healthz; what it answers is sent instead. None: go on. A websocket
         # has `authorize`.
         self.guard: Callable[[Request], Response | None] | None = None
+        # Where the application's routes begin, "/ide" say: /healthz and /metrics are there, too.
+        self.base = ""
+        # Where it listens, once bound: a port 0 is the one that it became.
+        self.bound: tuple[Address, ...] = ()
         # More families for /metrics, in Prometheus' text format.
         self.exposed: Callable[[], str] | None = None
 

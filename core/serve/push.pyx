@@ -209,7 +209,7 @@ cdef void on_late(push_t* push) noexcept nogil:
 
 
 cdef void taken(connection_t* connection) noexcept nogil:
-    """server_t.taken."""
+    """connection_t.taken."""
     cdef push_t* push = <push_t*>connection.taker
     if connection.stream.source.fd < 0:
         let_go(push)
@@ -333,7 +333,6 @@ def attach(Server server, kind, PushOptions options, *, double spacing_s=0.002, 
         return socket
 
     server.upgrade = upgrade
-    server.c.taken = taken
     return pusher
 
 
@@ -398,7 +397,7 @@ cdef class PushSocket(Upgraded):
         self.c.out.stream, self.c.out.spool = &connection.stream, &self.pusher.spool
         self.c.callback.run, self.c.callback.owner = attend, <void*>self
         self.c.heard_ms = connection.server.loop.now_ms
-        connection.taker = &self.c
+        connection.taker, connection.taken = &self.c, taken
         Py_INCREF(self)
         self.c.held = True
         if limits.send_buffer and connection.stream.source.fd >= 0:

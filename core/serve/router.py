@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
 from .files import Files
-from .gate import Authorize, Gate
+from .gate import Authorize, Gate, Upgrade
 from .hooks import Hooks
 from .options import Options
 from .table import PARAMETER, Route, Table, segments_of
@@ -47,17 +47,17 @@ class Router(Hooks):
 
     def websocket(
         self, path: str, *, origins: Collection[str] = (), authorize: Authorize | None = None,
-        options: Options | None = None
+        options: Options | None = None, upgrade: Upgrade | None = None
     ) -> Callable[[Handler], Handler]:
         """Let the function below serve websockets at `path`: called with request, socket and the path's parameters.
 
         A page's Origin must be one of `origins` or this site; `authorize(request)` answers False or an error Response
         for who may not connect. Both are asked before the 101.
-        `options`: limits, subprotocols, compression.
+        `options`: limits, subprotocols, compression. `upgrade`: C code that takes these connections over; see `Gate`.
         """
 
         def add(handler: Handler) -> Handler:
-            self.add("", path, handler, gate=Gate(origins, authorize, options or Options()), more=2)
+            self.add("", path, handler, gate=Gate(origins, authorize, options or Options(), upgrade), more=2)
             return handler
 
         return add

@@ -20,7 +20,7 @@ from hotpath.core.config import Address, ConfigError, blame, dotted
 from hotpath.core.crew import Plan
 from hotpath.core.data.shared import Counters, Gauges
 from hotpath.core.errors import HotpathError, ListenError
-from hotpath.core.listen import Listeners
+from hotpath.core.listen import Listeners, name_of
 from hotpath.core.master import run as run_master
 from hotpath.core.net.lines import LineFile
 from hotpath.core.telemetry import CONTENT_TYPE, Ledger, LogFile, start_logging
@@ -77,6 +77,7 @@ class ServerGeneration:
         except ListenError as error:
             raise service.blame_listen(config, error) from None
         self._sockets = [one for group in bound for one in group]
+        app.bound = tuple(Address.parse(name_of(group[0])) for group in bound)
         self.access_log: LineFile | None = None
         access = config.log.access
         if access is not None:
@@ -91,13 +92,14 @@ class ServerGeneration:
         """The application, and /healthz and /metrics unless it has its own."""
         whole = Router()
         for route in app.routes:
-            is_open = route.pattern == "/healthz" or route.gate is not None
+            is_open = route.pattern in ("/healthz", f"{app.base}/healthz") or route.gate is not None
             whole.add(route.method, route.pattern, route.handler if is_open else self._guarded(route.handler),
                       max_body=None if route.max_body == -1 else route.max_body, gate=route.gate,
                       more=1 if route.gate is None else 2)
         for path, handler in (("/healthz", self.healthz), ("/metrics", self._guarded(self.metrics))):
-            with suppress(ValueError):      # the application's own stays
-                whole.add("GET", path, handler)
+            for base in {"", app.base}:
+                with suppress(ValueError):      # the application's own stays
+                    whole.add("GET", base + path, handler)
         return whole
 
     def _guarded(self, handler: Callable[..., object]) -> Callable[..., object]:
@@ -336,8 +338,8 @@ def serve(
             return 0
         return _run(service)
     except ConfigError as error:
-        # The master knows the key (pid_file), not the file it stands in.
-        print(error if error.file else service.blame((error.path,), error.message), file=sys.stderr)
+        # The master knows the key (pid_file), not the file it stands in; an application knows sandbox.kind.
+        print(error if error.file else service.blame(tuple(error.path.split(".")), error.message), file=sys.stderr)
         return 2
     except HotpathError as error:
         print(error, file=sys.stderr)

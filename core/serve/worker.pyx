@@ -91,6 +91,7 @@ cdef class Worker:
         self.shared, self.index, self.sockets, self.limit = shared, index, list(sockets), config.limits.connections
         server.loop, server.table, server.idle, server.kept = self.loop, table, [], shared
         server.upgrade = upgrade
+        server.gate, server.finish = hooks.gate, hooks.finish
         server.opening = bool(hooks.openers)
         server.c.loop = &self.loop.c
         server.c.owner = <void*>server
