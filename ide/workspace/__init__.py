@@ -1,0 +1,1 @@
+"""Projects: what is kept of one, how one goes, and all of them."""

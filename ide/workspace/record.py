@@ -1,0 +1,75 @@
+"""What is kept of a project beside its files: DATA/projects/ID/project.json."""
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+NAME = "project.json"
+ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+ID_LENGTH = 12
+MAX_NAME = 80
+
+
+class Record(msgspec.Struct):
+    """One project. Times are RFC 3339, in UTC."""
+
+    id: str
+    name: str
+    template: str
+    created: str
+    opened: str
+    run: str | None = None          # None: the template's
+    keep_running: bool = False
+    is_set_up: bool = False         # the template's set-up has ended well
+    deleted: str | None = None      # since when it is in the trash
+
+_WRITING = threading.Lock()
+
+
+def new_id() -> str:
+    """60 random bits."""
+    return "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
+
+
+def is_id(text: str) -> bool:
+    """Whether it can be a project's id."""
+    return len(text) == ID_LENGTH and all(letter in ID_LETTERS for letter in text)
+
+
+def now() -> str:
+    """This moment, to the millisecond: projects are sorted by it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def read(folder: Path) -> Record:
+    """Raises OSError, ValueError: no record of ours."""
+    record = msgspec.json.decode((folder / NAME).read_bytes(), type=Record)
+    if record.id != folder.name:
+        raise ValueError(f"it is the record of {record.id}")
+    return record
+
+
+def write(folder: Path, record: Record) -> None:
+    """On disk when this returns; whoever is killed in it leaves the old one or the new one. Raises OSError."""
+    draft = folder / f".{NAME}"
+    with _WRITING:          # two at once would write into one draft; and the last must be what is true last
+        with open(draft, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(folder / NAME)
+        sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Its names are on disk when this returns."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
