@@ -1,0 +1,1 @@
+"""The IDE over HTTP: the gate, sessions, routes, events and pages."""
