@@ -1,0 +1,3 @@
+// Search in what the terminal has shown.
+
+export {SearchAddon} from "@xterm/addon-search";

@@ -1,0 +1,3 @@
+// The terminal's renderer on WebGL.
+
+export {WebglAddon} from "@xterm/addon-webgl";

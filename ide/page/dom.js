@@ -1,0 +1,95 @@
+// Elements: made in one expression, and writes that happen only when something changed.
+
+/**
+ * An element. `on…` are listeners, null and false leave an attribute out; strings become text, never markup.
+ * @param {string} tag @param {Record<string, any>} [attributes] @param {...(Node | string | null | false | undefined)} children
+ * @returns {any}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) {
+      element.addEventListener(name.slice(2), value);
+    } else if (value !== null && value !== false && value !== undefined) {
+      element.setAttribute(name, value === true ? "" : value);
+    }
+  }
+  element.append(.../** @type {(Node | string)[]} */ (children.filter((child) => child !== null && child !== false && child !== undefined)));
+  return element;
+}
+
+const SPRITE = new URL("icons.svg", import.meta.url);
+
+/** @param {string} name of a symbol in icons.svg @returns {SVGElement} */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  use.setAttribute("href", `${SPRITE}#${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/**
+ * A button that shows only an icon.
+ * @param {string} name what it does @param {string} sign @param {(event: Event) => void} act @param {Record<string, any>} [more]
+ */
+export const iconButton = (name, sign, act, more = {}) =>
+  h("button", {type: "button", class: "plain", "aria-label": name, title: name, onclick: act, ...more}, icon(sign));
+
+/** Set text only when it changed: screen readers announce each write to a live region. @param {Element} element @param {string} text */
+export function write(element, text) {
+  if (element.textContent !== text) {
+    element.textContent = text;
+  }
+}
+
+/** Set an attribute, or take it away with null; only when it changed. @param {Element} element @param {string} name @param {string | null} value */
+export function mark(element, name, value) {
+  if (value === null) {
+    element.removeAttribute(name);
+  } else if (element.getAttribute(name) !== value) {
+    element.setAttribute(name, value);
+  }
+}
+
+/** Make the children of `parent` these; those that stay are not moved, so they keep the focus. @param {Element} parent @param {Element[]} wanted */
+export function arrange(parent, wanted) {
+  const staying = new Set(wanted);
+  for (const child of [...parent.children]) {
+    if (!staying.has(child)) {
+      child.remove();
+    }
+  }
+  wanted.forEach((child, place) => {
+    if (parent.children[place] !== child) {
+      parent.insertBefore(child, parent.children[place] ?? null);
+    }
+  });
+}
+
+const announcer = h("div", {class: "sr", "aria-live": "polite", id: "announcer"});
+
+/** Said by screen readers. @param {string} text */
+export function announce(text) {
+  if (!announcer.isConnected) {
+    document.body.append(announcer);
+  }
+  // The same words again are said again.
+  announcer.textContent = announcer.textContent === text ? `${text}\u00a0` : text;
+}
+
+/** Called again before `ms` have passed, it waits anew. @template {any[]} A @param {number} ms @param {(...given: A) => void} act @returns {(...given: A) => void} */
+export function calmly(ms, act) {
+  let timer = 0;
+  return (...given) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => act(...given), ms);
+  };
+}
+
+const isMac = /Mac|iP/.test(navigator.platform);
+
+/** @param {string} keys @returns {string} as they are called on this machine */
+export const keysHere = (keys) => isMac ? keys.replaceAll("Ctrl", "⌘").replaceAll("Alt", "⌥").replaceAll("Shift", "⇧") : keys;

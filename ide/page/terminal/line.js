@@ -1,0 +1,258 @@
+// One terminal's line to the server: comes back by itself, goes on where it was, says what is shown, hears when it is dead.
+
+import {SUBPROTOCOL, ack, attach, input, ping, read, resize} from "./protocol.js";
+
+/**
+ * @typedef {"connecting" | "live" | "reconnecting" | "ended"} LineState
+ * @typedef {object} Screen
+ * @property {(bytes: Uint8Array, shown: () => void) => void} write   in order; `shown` once it is
+ * @property {() => void} clear                    all before is void, in order too
+ * @property {(cols: number, rows: number) => void} resize
+ * @property {(leads: boolean) => void} lead       it sets the size and answers queries, or does not
+ * @property {(status: number) => void} exit
+ * @property {(state: LineState) => void} state
+ */
+
+const RETRY = {base_ms: 300, cap_ms: 10_000};
+const OPEN_PATIENCE_MS = 10_000;        // until START
+const PING_MS = 15_000;
+const PONG_PATIENCE_MS = 10_000;
+const ACK_BYTES = 32 * 1024;            // shown and not said: what a server's smallest window of use allows for
+const INPUT_BYTES = 32 * 1024;          // of one message
+const HELD_CHARACTERS = 4096;           // typed while the line was away; more was typed by somebody who did not look
+const ENDED = 1000, GONE = 4410, SESSION_OVER = 4401, BAD_FRAME = 4400;
+
+export class Line {
+  /** @param {string} url @param {Screen} screen @param {(url: string, protocol: string) => WebSocket} [open] */
+  constructor(url, screen, open = (url, protocol) => new WebSocket(url, protocol)) {
+    this.url = url;
+    this.screen = screen;
+    this.open = open;
+    /** @type {WebSocket | null} */
+    this.socket = null;
+    /** Of the next byte; null: we have nothing. @type {number | null} */
+    this.received = null;
+    this.shown = 0;             // all before it is
+    this.acked = 0;
+    this.live = 0;              // what is before it is history: its queries were answered when it was new
+    this.leads = false;
+    this.size = {cols: 80, rows: 24};
+    this.isStarted = false;     // START came, on this socket
+    this.isWanted = false;
+    this.isOver = false;        // EXIT came, or the terminal is gone: there is nothing to come back for
+    this.attempt = 0;
+    this.epoch = 0;             // of what is shown: a write from before a clear says nothing about what is behind it
+    this.held = "";
+    /** @type {Record<string, ReturnType<typeof setTimeout> | undefined>} */
+    this.timers = {};
+    this.encoder = new TextEncoder();
+  }
+
+  /** Be there, from now on. */
+  attach() {
+    if (!this.isWanted && !this.isOver) {
+      this.isWanted = true;
+      this.#dial();
+    }
+  }
+
+  /** Go, and keep what was shown: `attach` goes on from there. */
+  detach() {
+    this.isWanted = false;
+    this.#drop();
+  }
+
+  /** Try at once: the network is back, or somebody looks. */
+  hurry() {
+    if (this.timers.retry !== undefined) {
+      this.#dial();
+    } else if (this.isStarted) {
+      this.#ping();
+    }
+  }
+
+  /** What a person typed. @param {string} text */
+  type(text) {
+    if (this.isStarted) {
+      this.send(this.encoder.encode(text));
+    } else if (!this.isOver && this.held.length + text.length <= HELD_CHARACTERS) {
+      this.held += text;
+    }
+  }
+
+  /** An answer to a query of the program: only one client gives it, once. @param {string} text */
+  answer(text) {
+    if (this.isStarted && this.leads && this.shown >= this.live) {
+      this.send(this.encoder.encode(text));
+    }
+  }
+
+  /** @param {Uint8Array} bytes */
+  send(bytes) {
+    for (let at = 0; at < bytes.length && this.isStarted; at += INPUT_BYTES) {
+      this.socket?.send(input(bytes.subarray(at, at + INPUT_BYTES)));
+    }
+  }
+
+  /** As large as it is seen here. The server takes it from who leads, and remembers it of the others. @param {number} cols @param {number} rows */
+  resize(cols, rows) {
+    if (cols === this.size.cols && rows === this.size.rows) {
+      return;
+    }
+    this.size = {cols, rows};
+    if (this.isStarted) {
+      this.socket?.send(resize(cols, rows));
+    }
+  }
+
+  #dial() {
+    this.#drop();
+    const socket = this.open(this.url, SUBPROTOCOL);
+    this.socket = socket;
+    socket.binaryType = "arraybuffer";
+    this.screen.state(this.received === null ? "connecting" : "reconnecting");
+    this.timers.open = setTimeout(() => this.#lost(), OPEN_PATIENCE_MS);
+    socket.onopen = () => socket.send(attach(this.received, this.size.cols, this.size.rows));
+    socket.onmessage = ({data}) => this.socket === socket && this.#hear(data);
+    socket.onclose = ({code}) => this.socket === socket && this.#closed(code);
+  }
+
+  #drop() {
+    Object.keys(this.timers).forEach((name) => {
+      clearTimeout(this.timers[name]);
+      this.timers[name] = undefined;
+    });
+    const {socket} = this;
+    this.socket = null;
+    this.isStarted = this.leads = false;
+    socket?.close();
+  }
+
+  /** @param {number} code */
+  #closed(code) {
+    if ((code === ENDED && this.isOver) || code === GONE || code === SESSION_OVER) {      // an end without EXIT is a lost line's
+      this.isOver = code !== SESSION_OVER;
+      this.isWanted = false;
+      this.#drop();
+      this.screen.state("ended");
+      return;
+    }
+    if (code === BAD_FRAME) {
+      this.received = null;     // the server's offsets and ours are not the same any more
+    }
+    this.#lost();
+  }
+
+  #lost() {
+    this.#drop();
+    if (!this.isWanted) {
+      return;
+    }
+    // Full jitter, so that the pages of a server that was restarted do not all come back at once.
+    const wait_ms = Math.random() * Math.min(RETRY.cap_ms, RETRY.base_ms * 2 ** this.attempt++);
+    this.screen.state("reconnecting");
+    this.timers.retry = setTimeout(() => this.#dial(), wait_ms);
+  }
+
+  #ping() {
+    clearTimeout(this.timers.ping);
+    this.socket?.send(ping(Date.now()));
+    this.timers.pong ??= setTimeout(() => this.#lost(), PONG_PATIENCE_MS);
+  }
+
+  /** @param {ArrayBuffer} data */
+  #hear(data) {
+    clearTimeout(this.timers.pong);
+    clearTimeout(this.timers.ping);
+    this.timers.pong = undefined;
+    this.timers.ping = setTimeout(() => this.#ping(), PING_MS);
+    const said = read(data);
+    switch (said?.type) {
+      case "start":
+        this.#start(said);
+        break;
+      case "output":
+        this.received = said.offset;
+        // What a program asked for in the past and what it asks now must not be in one piece: `answer` looks at its beginning.
+        if (said.offset < this.live && this.live < said.offset + said.bytes.length) {
+          this.#show(said.bytes.subarray(0, this.live - said.offset));
+          this.#show(said.bytes.subarray(this.live - said.offset));
+        } else {
+          this.#show(said.bytes);
+        }
+        break;
+      case "gap":
+        this.#clear(said.offset);
+        break;
+      case "lead":
+        this.leads = said.leads;
+        this.screen.lead(said.leads);
+        break;
+      case "size":
+        this.screen.resize(said.cols, said.rows);
+        break;
+      case "exit":
+        this.isOver = true;
+        this.screen.exit(said.status);
+        break;
+    }
+  }
+
+  /** @param {{from: number, live: number, cols: number, rows: number, isReset: boolean}} start */
+  #start({from, live, cols, rows, isReset}) {
+    clearTimeout(this.timers.open);
+    this.attempt = 0;
+    this.live = isReset ? live : Math.max(this.live, from);     // what was missed is new here: nobody else answered it, or who led did
+    const isFirst = this.received === null;
+    if (isReset || isFirst) {
+      if (!isFirst || this.epoch > 0) {
+        this.screen.clear();
+      }
+      this.#begin(from);
+      this.held = isFirst ? this.held : "";
+    }
+    this.acked = Math.min(this.acked, from);
+    this.isStarted = true;
+    this.screen.resize(cols, rows);
+    this.screen.state("live");
+    this.#ack();
+    if (this.held) {
+      this.send(this.encoder.encode(this.held));
+      this.held = "";
+    }
+  }
+
+  /** @param {number} offset */
+  #begin(offset) {
+    this.epoch++;
+    this.received = this.shown = this.acked = offset;
+  }
+
+  /** @param {number} offset */
+  #clear(offset) {
+    this.screen.clear();
+    this.#begin(offset);
+  }
+
+  /** @param {Uint8Array} bytes */
+  #show(bytes) {
+    const {epoch} = this;
+    this.received = /** @type {number} */ (this.received) + bytes.length;
+    const end = this.received;
+    this.screen.write(bytes, () => {
+      if (epoch === this.epoch) {
+        this.shown = end;
+        if (end - this.acked >= ACK_BYTES || end === this.received) {
+          this.#ack();
+        }
+      }
+    });
+  }
+
+  #ack() {
+    if (this.isStarted && this.shown > this.acked) {
+      this.acked = this.shown;
+      this.socket?.send(ack(this.shown));
+    }
+  }
+}

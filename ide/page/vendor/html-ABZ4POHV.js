@@ -1,0 +1,1 @@
+import{a,b,c,d,e}from"./shared-5GCS336Q.js";import"./shared-LTARSJGC.js";import"./shared-4DKDHU26.js";import"./shared-ZLHZRC4I.js";import"./shared-AMCJ2DYJ.js";import"./shared-6MJSZ6G6.js";export{e as autoCloseTags,d as html,a as htmlCompletionSource,b as htmlCompletionSourceWith,c as htmlLanguage};
