@@ -1,0 +1,147 @@
+"""A project from its creation on: prompt, saves, changes that are told; and what a page loads."""
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import shutil
+import tempfile
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from statistics import median, quantiles
+
+from . import ide_house
+from .harness import interleave
+from .ide_house import Ide
+from .ide_sockets import Bare, End
+
+PAGE = Path(__file__).resolve().parent.parent / "ide" / "page"
+IMPORT = re.compile(r'(?:from|import)\s*"(\.[^"]+)"')
+FIRST = ("codemirror", "xterm")     # bundles that each project's page takes at once
+SHELL = ["bash", "--norc", "--noprofile", "-i"]
+BYTES = b"x" * 2000
+
+
+def to_prompt(ide: Ide, n: list[int]) -> float:
+    """Seconds from POST to a prompt on a terminal."""
+    n[0] += 1
+    began = time.perf_counter()
+    id = ide.project(f"prompt {n[0]}")
+    with closing(ide.shell(id)) as end:
+        until_prompt(end)
+        took = time.perf_counter() - began
+    ide.ask("DELETE", f"/api/projects/{id}?purge=1")
+    return took
+
+
+def until_prompt(end: End) -> None:
+    """bash's own: `bash-5.2$ ` or, as root, with a #."""
+    seen = b""
+    while not seen.rstrip().endswith((b"$", b"#")):
+        seen += end.read()
+
+
+def bare_prompt() -> float:
+    """Seconds until a bash is at its prompt."""
+    began = time.perf_counter()
+    with closing(Bare(SHELL)) as end:
+        until_prompt(end)
+        return time.perf_counter() - began
+
+
+def prompts(kinds: list[str], *, rounds: int) -> list[tuple[str, ...]]:
+    """The rows."""
+    rows = []
+    for kind in kinds:
+        with ide_house.ide(kind) as server:
+            n = [0]
+            taken = interleave({"bash on a PTY": bare_prompt, kind: lambda n=n, server=server: to_prompt(server, n)},
+                               rounds=rounds, title=f"prompt, {kind}")
+        bare, ours = (sorted(times) for times in taken.values())
+        rows.append((kind, f"{median(ours) * 1e3:.1f}", f"{(median(ours) - median(bare)) * 1e3:.1f}",
+                     f"{ours[-1] * 1e3:.1f}", f"{median(bare) * 1e3:.1f}"))
+    return rows
+
+
+def saves(ide: Ide, *, count: int) -> list[tuple[str, ...]]:
+    """The rows: a save of 2 KB in place of another, acknowledged, beside the calls that any editor makes."""
+    id = ide.project("saves")
+    path = f"/api/projects/{id}/file?path=note.txt"
+    ide.ask("PUT", path, BYTES, {"If-None-Match": "*"})
+    folder = Path(tempfile.mkdtemp(dir=ide.data))
+
+    def ours() -> float:
+        began = time.perf_counter()
+        ide.ask("PUT", path, BYTES + os.urandom(8), {"If-Match": ide.etag})
+        return time.perf_counter() - began
+
+    def bare() -> float:
+        began = time.perf_counter()
+        fd = os.open(folder / "new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.write(fd, BYTES + os.urandom(8))
+        os.fsync(fd)
+        os.close(fd)
+        os.rename(folder / "new", folder / "note.txt")
+        within = os.open(folder, os.O_RDONLY)
+        os.fsync(within)
+        os.close(within)
+        return time.perf_counter() - began
+
+    taken = interleave({"fsync, rename, fsync of the folder": bare, "PUT, acknowledged": ours}, rounds=count,
+                       title="saves")
+    shutil.rmtree(folder)
+    base = median(next(iter(taken.values())))
+    return [(name, f"{median(times) * 1e3:.2f}", f"{quantiles(times, n=100)[98] * 1e3:.2f}",
+             f"{median(times) / base:.2f}") for name, times in taken.items()]
+
+
+def changes(ide: Ide, *, count: int) -> list[tuple[str, ...]]:
+    """The rows: from a write in the project's folder to the event that tells of it."""
+    id = ide.project("changes")
+    folder = ide.data / "projects" / id / "files"
+    times: list[float] = []
+    told = threading.Event()
+    began = [0.0]
+    with closing(ide.events(id)) as socket:
+        def listen() -> None:
+            while len(times) < count:
+                message = json.loads(socket.message())
+                if message["type"] == "fs" and any(one["path"].startswith("told") for one in message["changes"]):
+                    times.append(time.perf_counter() - began[0])
+                    told.set()
+
+        socket.message()            # hello
+        time.sleep(0.5)
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        for n in range(count):
+            told.clear()
+            began[0] = time.perf_counter()
+            (folder / f"told{n}.txt").write_bytes(BYTES)
+            if not told.wait(10):
+                break
+            time.sleep(0.05)        # what else it says of this file
+    p99 = quantiles(times, n=100)[98]
+    return [("write to event", f"{median(times) * 1e3:.1f}", f"{p99 * 1e3:.1f}", str(len(times)))]
+
+
+def scripts() -> list[tuple[str, ...]]:
+    """The rows: what a project's page loads before it can be used, compressed."""
+    first = re.findall(r'<script[^>]*src="(?:[^"]*static/)?([^"]+)"', (PAGE / "project.html").read_text())
+    waiting, seen = [PAGE / name for name in first], dict[Path, int]()
+    vendor = (PAGE / "vendor.js").read_text()
+    for name in FIRST:
+        waiting.append(PAGE / re.search(rf'"{name}": \(\) => import\("\./([^"]+)"', vendor)[1])     # type: ignore[index]
+    while waiting:
+        file = waiting.pop().resolve()
+        if file in seen:
+            continue
+        packed = file.with_name(file.name + ".gz")
+        seen[file] = packed.stat().st_size if packed.exists() else len(gzip.compress(file.read_bytes(), 9))
+        waiting += [file.parent / found for found in IMPORT.findall(file.read_text())]
+    bundles = sum(size for file, size in seen.items() if "vendor" in file.parts)
+    total = sum(seen.values())
+    return [("hotpath-ide, a project's page", f"{total / 1000:.0f}", f"{bundles / 1000:.0f}", str(len(seen)))]
