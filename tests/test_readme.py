@@ -13,6 +13,8 @@ from websockets.sync.client import connect
 
 from hotpath.core.serve.testing import launched, serving
 from tests.chat.ups import chat_up
+from tests.ide.servers import place, written
+from tests.ide.servers import serving as serving_ide
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -69,6 +71,18 @@ def test_the_chat_answers_as_shown(tmp_path):
     assert answers[0]["admin"] is True
     assert answers[3] == answers[4] == answers[5]["messages"][0]
     assert answers[3]["text"] == "green?"
+
+
+def test_the_ide_answers_as_shown():
+    with place() as folder, serving_ide(written(folder)) as ide:
+        (folder / "ide-data").symlink_to(folder / "data")
+        script = block("bash", "ide-data/token").replace("http://127.0.0.1:8086", ide.url)
+        done = subprocess.run(["bash", "-euc", script], cwd=folder, capture_output=True, text=True, check=True)
+        read, found, ran, ports = re.fullmatch(r"(green\?)(\{.*\})(\{.*\})(\{.*\})", done.stdout).groups()
+        assert read == "green?"
+        assert json.loads(found)["matches"][0]["path"] == "tea.txt"
+        assert json.loads(ran)["kind"] == "run"
+        assert "ports" in json.loads(ports)
 
 
 def test_the_shards_answer_as_shown(tmp_path, monkeypatch):
