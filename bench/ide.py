@@ -14,7 +14,7 @@ ECHO = ("terminal", "p50, us", "more than bare", "p99, us")
 FLOW = ("payload, terminal", "MB/s", "ratio to bare", "CPU ms/MB", "ratio to bare")
 INTERRUPT = ("terminal", "p50, ms", "worst, ms")
 MEMORY = ("server", "terminals", "KiB each")
-PROMPT = ("sandbox", "p50, ms", "more than bare", "worst, ms", "bare, p50")
+PROMPT = ("sandbox", "p50, ms", "worst, ms", "bare", "p50, ms", "ms more", "ratio")
 SAVES = ("2 KB", "p50, ms", "p99, ms", "ratio")
 CHANGES = ("", "p50, ms", "p99, ms", "changes")
 SCRIPT = ("page", "KB", "of it bundles", "files")
@@ -27,7 +27,9 @@ terminal, the program sleeps. `yes`: two bytes to a line, three as the terminal 
 10 MB/s; the time ends with the prompt on it. Of a program's last KB node-pty may lose some; a thousandth is forgiven.
 """
 MEMORY_NOTE = "Private dirty pages of the server's process, for each further shell at its prompt, with its client.\n"
-PROMPT_NOTE = "POST /api/projects, POST …/terminals, its socket, until the prompt is shown; bare: `bash` on a PTY.\n"
+PROMPT_NOTE = """POST /api/projects, POST …/terminals, its socket, until the prompt is shown. Bare: `bash` on a PTY; for
+docker a container of the same image by the SDK: create, start, exec.
+"""
 FILES_NOTE = """A save in place of another, by one client on one connection: compare-and-swap, history and all, against
 the calls that any safe editor makes, on the same file system. A change is one write by another process in the project's
 folder; its event carries the hash of what was written.
@@ -93,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="A B A B rounds (%(default)s)")
     parser.add_argument("--keys", type=int, default=500, help="echoes of each in a round (%(default)s)")
     parser.add_argument("--terminals", type=int, default=100, help="idle ones (%(default)s)")
-    parser.add_argument("--kinds", default="process,bubblewrap", help="sandboxes (%(default)s)")
+    parser.add_argument("--kinds", default="process,bubblewrap,docker", help="sandboxes (%(default)s)")
     parser.add_argument("--saves", type=int, default=300, help="of each (%(default)s)")
     parser.add_argument("--changes", type=int, default=200, help="writes that are told (%(default)s)")
     parser.add_argument("--write", action="store_true", help="replace the sections in bench/RESULTS.md")

@@ -25,6 +25,7 @@ TOKEN = "bench-token"
 FIELDS = {"Authorization": f"Bearer {TOKEN}"}
 NODE_PACKAGES = {"@lydell/node-pty": "1.1.0", "ws": "8.18.3"}
 NODE = "node-pty + ws"
+IMAGE = "hotpath/python:local"
 FRESH_S = 10.0          # that a connection may rest
 
 CONFIG = """\
@@ -37,7 +38,7 @@ terminal: {{shell: [bash, --norc, --noprofile, -i], max: 256}}
 limits: {{projects: 1000}}
 log: {{access: null}}
 templates:
-  bench: {{title: Bench, image: "hotpath/bench:local", setup: "", run: "true", install: "true {{packages}}"}}
+  bench: {{title: Bench, image: "hotpath/python:local", setup: "", run: "true", install: "true {{packages}}"}}
 """
 
 
