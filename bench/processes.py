@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -96,10 +97,13 @@ def wait_until_connectable(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def free_ports(n: int) -> list[int]:
-    """`n` different TCP ports that nobody held a moment ago, from below the range that outgoing connections use."""
+    """`n` different TCP ports that nobody held a moment ago, from below the range that outgoing connections use.
+
+    Chosen at random: whoever else looks for some at this moment finds others.
+    """
     first_ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     found: list[int] = []
-    for port in range(20000 + os.getpid() % 5000, first_ephemeral):
+    for port in random.SystemRandom().sample(range(20000, first_ephemeral), k=first_ephemeral - 20000):
         with suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             found.append(port)
