@@ -20,6 +20,7 @@ const PONG_PATIENCE_MS = 10_000;
 const ACK_BYTES = 32 * 1024;            // shown and not said: what a server's smallest window of use allows for
 const INPUT_BYTES = 32 * 1024;          // of one message
 const HELD_CHARACTERS = 4096;           // typed while the line was away; more was typed by somebody who did not look
+const OPEN = 1;                         // of a WebSocket
 const ENDED = 1000, GONE = 4410, SESSION_OVER = 4401, BAD_FRAME = 4400;
 
 export class Line {
@@ -90,7 +91,7 @@ export class Line {
   /** @param {Uint8Array} bytes */
   send(bytes) {
     for (let at = 0; at < bytes.length && this.isStarted; at += INPUT_BYTES) {
-      this.socket?.send(input(bytes.subarray(at, at + INPUT_BYTES)));
+      this.#say(input(bytes.subarray(at, at + INPUT_BYTES)));
     }
   }
 
@@ -101,7 +102,7 @@ export class Line {
     }
     this.size = {cols, rows};
     if (this.isStarted) {
-      this.socket?.send(resize(cols, rows));
+      this.#say(resize(cols, rows));
     }
   }
 
@@ -115,6 +116,13 @@ export class Line {
     socket.onopen = () => socket.send(attach(this.received, this.size.cols, this.size.rows));
     socket.onmessage = ({data}) => this.socket === socket && this.#hear(data);
     socket.onclose = ({code}) => this.socket === socket && this.#closed(code);
+  }
+
+  /** A line that is closing takes nothing, and its `onclose` is on its way. @param {Uint8Array<ArrayBuffer>} frame */
+  #say(frame) {
+    if (this.socket !== null && !(this.socket.readyState > OPEN)) {
+      this.socket.send(frame);
+    }
   }
 
   #drop() {
@@ -156,7 +164,7 @@ export class Line {
 
   #ping() {
     clearTimeout(this.timers.ping);
-    this.socket?.send(ping(Date.now()));
+    this.#say(ping(Date.now()));
     this.timers.pong ??= setTimeout(() => this.#lost(), PONG_PATIENCE_MS);
   }
 
@@ -252,7 +260,7 @@ export class Line {
   #ack() {
     if (this.isStarted && this.shown > this.acked) {
       this.acked = this.shown;
-      this.socket?.send(ack(this.shown));
+      this.#say(ack(this.shown));
     }
   }
 }
