@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from hotpath.core.tasks import Event, Lock, offload, spawn, timeout
 from hotpath.ide.errors import Busy, Invalid, NotFound, NotRunning, Refusal, SandboxFailed
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .workspace import Workspace
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 SETUP_WAIT_S = 60.0             # that packages wait for an installation before them
 MAX_COMMAND = 4096
@@ -106,14 +105,22 @@ class Project:
             name = self._workspace.free_name(name, self)
         if run is not None and (len(run) > MAX_COMMAND or "\0" in run):
             raise Invalid(f"a command has up to {MAX_COMMAND} characters, and no NUL")
-        self.kept.name = self.kept.name if name is None else name
-        self.kept.run = self.kept.run if run is None else run
-        self.kept.keep_running = self.kept.keep_running if keep_running is None else keep_running
-        self.save()
+        changes = {"name": name, "run": run, "keep_running": keep_running}
+        self.keep(**{field: value for field, value in changes.items() if value is not None})
 
-    def save(self) -> None:
-        """In a task: its record is on disk when it returns."""
-        offload(self._workspace.shelf.write, self.kept)
+    def keep(self, **changes: object) -> None:
+        """In a task: change its record, on disk when this returns; where that fails, nothing has changed."""
+        before = {field: getattr(self.kept, field) for field in changes}
+        self._set(changes)
+        try:
+            offload(self._workspace.shelf.write, self.kept)
+        except BaseException:
+            self._set(before)
+            raise
+
+    def _set(self, fields: Mapping[str, object]) -> None:
+        for field, value in fields.items():
+            setattr(self.kept, field, value)
 
     # --------------------------------------------------------------------------------------------- start and stop
 
@@ -164,8 +171,10 @@ class Project:
                  time.monotonic() - began_s)
         self._workspace.note_start(time.monotonic() - began_s)
         self.taken_up(running)
-        self.kept.opened = record.now()
-        self.save()
+        try:
+            self.keep(opened=record.now())
+        except OSError as error:        # a full disk: it runs all the same, or nobody could delete anything
+            log.warning("not noted when it was opened id=%s: %s", self.id, error)
         try:
             self.set_up()
         except Refusal as refusal:      # it runs, only without its packages
@@ -246,8 +255,7 @@ class Project:
 
         def ended() -> None:
             if terminal.exit == 0:
-                self.kept.is_set_up = True
-                spawn(self.save, name=f"ide save {self.id}")
+                spawn(lambda: self.keep(is_set_up=True), name=f"ide set up {self.id}")
             else:
                 self.notice(f"the set-up of {self.template.title} ended with {terminal.exit}: see its terminal")
 

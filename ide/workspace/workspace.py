@@ -181,8 +181,7 @@ class Workspace:
             self.purge(id)
             return
         project = self.get(id)
-        project.kept.deleted = record.now()
-        project.save()
+        project.keep(deleted=record.now())
         # From here on nobody finds it; whoever has it already meets a project that is stopped.
         del self._projects[id]
         self._trash[id] = project.kept
@@ -201,8 +200,12 @@ class Workspace:
             self.free_name(kept.name)
             if len(self._projects) >= self.config.limits.projects:
                 raise TooMany(f"there are {len(self._projects)} projects; delete one first (limits.projects)")
-            kept.deleted = None
-            offload(self.shelf.write, kept)
+            since, kept.deleted = kept.deleted, None
+            try:
+                offload(self.shelf.write, kept)
+            except BaseException:
+                kept.deleted = since
+                raise
             del self._trash[id]
             project = self._take(kept)
         project.count()

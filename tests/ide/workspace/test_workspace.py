@@ -1,4 +1,5 @@
 """Projects are made, run, stopped, deleted and brought back, with real programs in them."""
+import errno
 import os
 
 import pytest
@@ -211,13 +212,40 @@ def test_set_up_runs_once_behind_the_prompt(tmp_path):
 def test_a_set_up_that_fails_is_said_and_tried_again(tmp_path):
     def work(workspace):
         one = workspace.create("one", "broken")
-        until(lambda: any(message["type"] == "notice" for message in one.bus._kept), "a notice")
-        one.restart()
-        return len(one.terminals.of_kind("setup")), one.state
 
-    n, state = in_workspace(tmp_path, work, "  broken: {image: x, setup: exit 7}")
-    assert n >= 1
-    assert state == "running"
+        def notices():
+            return [message["text"] for message in one.bus._kept if message["type"] == "notice"]
+
+        until(notices, "a notice")
+        one.restart()
+        until(lambda: len(notices()) == 2, "another")
+        return notices(), one.state, one.kept.is_set_up
+
+    notices, state, is_set_up = in_workspace(tmp_path, work, "  broken: {image: x, setup: exit 7}")
+    assert all("ended with 7" in text for text in notices)
+    assert (state, is_set_up) == ("running", False)
+
+
+def test_what_cannot_be_written_down_has_not_changed(tmp_path):
+    def work(workspace):
+        one, two = (workspace.create(name, "bare", start=False) for name in ("one", "two"))
+        workspace.delete(two.id)
+
+        def write(record):
+            raise OSError(errno.ENOSPC, "disk full")
+
+        workspace.shelf.write = write
+        for attempt in (lambda: one.change(name="other", run="x", keep_running=True), lambda: workspace.delete(one.id),
+                        lambda: workspace.undelete(two.id)):
+            with pytest.raises(OSError, match="disk full"):
+                attempt()
+        one.start()             # a full disk keeps nobody out
+        assert one.state == "running"
+        assert (one.name, one.run, one.kept.keep_running, one.kept.deleted) == ("one", "echo ran", False, None)
+        del workspace.shelf.write
+        return workspace.get(one.id) is one, workspace.undelete(two.id).name
+
+    assert in_workspace(tmp_path, work) == (True, "two")
 
 
 def test_packages_wait_for_the_set_up(tmp_path):
