@@ -67,7 +67,9 @@ def prompt(options: argparse.Namespace) -> None:
     """Create to prompt."""
     kinds = options.kinds.split(",")
     if "bubblewrap" in kinds and shutil.which("bwrap") is None:
-        raise BenchmarkError("no bwrap: install Debian's package bubblewrap, or say --kinds process")
+        raise BenchmarkError("no bwrap: install Debian's package bubblewrap, or leave it out of --kinds")
+    if "docker" in kinds and (missing := ide_project.missing_engine()) is not None:
+        raise BenchmarkError(f"{missing}, or leave docker out of --kinds")
     rows = ide_project.prompts(kinds, rounds=5 * options.rounds)
     section("ide: from nothing to a prompt", options, [(PROMPT, rows)], PROMPT_NOTE)
 

@@ -123,7 +123,7 @@ def node_folder() -> Path:
 @contextmanager
 def node() -> Iterator[Server]:
     """The rival."""
-    port = free_ports(4)[-1]        # the first ones may be those that a server beside us is about to listen on
+    port, = free_ports(1)
     os.environ["BENCH_NODE_FOLDER"] = str(node_folder())
     with tempfile.TemporaryDirectory(prefix="hotpath-bench-") as name, Server(
             NODE, ["node", str(HERE / "ide_gateway.mjs"), str(port)], port, Path(name) / "output") as server:

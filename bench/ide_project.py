@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import docker
+import docker.errors
 
 from . import ide_house
 from .harness import interleave
@@ -52,6 +53,17 @@ def bare_prompt() -> float:
     with closing(Bare(SHELL)) as end:
         until_prompt(end)
         return time.perf_counter() - began
+
+
+def missing_engine() -> str | None:
+    """What must be done before containers can be measured; None: nothing."""
+    try:
+        docker.from_env(version="auto").images.get(ide_house.IMAGE)
+    except docker.errors.ImageNotFound:
+        return f"no image {ide_house.IMAGE}: run hotpath-ide images"
+    except docker.errors.DockerException as error:
+        return f"no Docker engine answers ({error}): start it"
+    return None
 
 
 def bare_container(client: docker.DockerClient) -> float:
