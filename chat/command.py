@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import stat
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,10 @@ import msgspec
 
 from hotpath import __version__
 from hotpath.core.config import Address, ConfigError, Flag, blame, dotted, load
-from hotpath.core.errors import HotpathError, ListenError
+from hotpath.core.errors import ListenError
 from hotpath.core.listen import name_of
 from hotpath.core.openfiles import raise_open_files
+from hotpath.core.serve.command import run_command
 from hotpath.core.serve.config import Parser
 
 from .config import GATEWAY_ID, NO_UNIX, ORIGIN, ChatConfig
@@ -166,15 +166,7 @@ def matched(text: str, pattern: str, refusal: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status: 0, 1 when something cannot run, 2 for a mistake in file or flags."""
-    given = arguments(argv)
-    try:
-        return int(given.run(given))
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except HotpathError as error:
-        print(f"hotpath-chat {given.command}: {error}", file=sys.stderr)
-        return 1
+    return run_command("hotpath-chat", arguments(argv))
 
 
 def run_up(given: argparse.Namespace) -> int:

@@ -2,13 +2,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Callable, Sequence
 
 from hotpath import __version__
-from hotpath.core.config import ConfigError, load
-from hotpath.core.errors import HotpathError
+from hotpath.core.config import load
+from hotpath.core.serve.command import run_command
 from hotpath.core.serve.config import Parser, add_flags
 
 from .config import IdeConfig, located
@@ -81,21 +79,7 @@ def number(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status: 0, 1 when it was refused or failed, 2 for a mistake in file or flags."""
-    given = arguments(argv)
-    try:
-        return int(given.run(given))
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except HotpathError as error:
-        print(f"hotpath-ide {given.command}: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # Whoever read us has seen enough. Python would flush into the same pipe once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        return 1
+    return run_command("hotpath-ide", arguments(argv))
 
 
 # Each command imports what it alone needs.

@@ -2,13 +2,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Callable, Sequence
 
 from hotpath import __version__
-from hotpath.core.config import Address, ConfigError
-from hotpath.core.errors import HotpathError
+from hotpath.core.config import Address
+from hotpath.core.serve.command import run_command
 from hotpath.core.serve.config import Parser
 
 from .cli import arguments as be
@@ -147,21 +145,7 @@ def _json(parser: Parser, what: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status: 0, 1 when it was refused or failed, 2 for a mistake in file or flags."""
-    given = arguments(argv)
-    try:
-        return int(given.run(given))
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except HotpathError as error:
-        print(f"hotpath-shard {given.command}: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # Whoever read us has seen enough. Python would flush into the same pipe once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        return 1
+    return run_command("hotpath-shard", arguments(argv))
 
 
 # Each command imports what it alone needs: the driver, rich and the server take half a second together.
