@@ -5,6 +5,7 @@ import mimetypes
 import os
 import re
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 # Text without a charset is read as Latin-1 or guessed; nearly all of it is UTF-8 today.
 _TEXT = ("text/", "application/javascript", "application/json")
 # More than 18 digits are beyond any file, and int() refuses thousands of them.
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNORECASE)
+_RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNORECASE)
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
@@ -98,7 +99,7 @@ def _answer(fd: int, name: str, wanted: Wanted) -> Found:
         os.close(fd)
         return Found(304, tuple(fields))
     fields.insert(0, ("Content-Type", content_type(name)))
-    part = _part(wanted, tag, modified, facts.st_size)
+    part = part_of(wanted.range, wanted.if_range, (tag, modified), facts.st_size)
     if part is None:
         return Found(200, tuple(fields), fd, 0, facts.st_size)
     start, stop = part
@@ -129,11 +130,17 @@ def _is_fresh(wanted: Wanted, tag: str, modified_s: int) -> bool:
         return False
 
 
-def _part(wanted: Wanted, tag: str, modified: str, size: int) -> tuple[int, int] | None:
-    """The bytes [start, stop) of a single range; None: all of it, as for several ranges, or a part of an older copy."""
-    if wanted.range is None or (wanted.if_range is not None and wanted.if_range.strip() not in (tag, modified)):
+def part_of(
+    wanted: str | None, if_range: str | None, validators: Collection[str], size: int
+) -> tuple[int, int] | None:
+    """The bytes [start, stop) that the field Range asks for (RFC 9110 section 14), of `size`.
+
+    None: all of it, as for several ranges, or where If-Range names none of `validators`: a part of an older copy. Where
+    `start` is not below `size`, it is 416.
+    """
+    if wanted is None or (if_range is not None and if_range.strip() not in validators):
         return None
-    match = _RANGE.fullmatch(wanted.range)
+    match = _RANGE.fullmatch(wanted)
     if match is None or match.groups() == ("", ""):
         return None
     first, last = match.groups()

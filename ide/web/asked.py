@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
-import msgspec
-
 from hotpath.core.serve import Request, RequestError
 from hotpath.ide.errors import BadPath, BadRequest, ConditionRequired
 from hotpath.ide.files.paths import path_of_query
@@ -75,14 +73,7 @@ def body_of(request: Request, model: type[Body]) -> Body:
     kind = (request.field("content-type") or "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise RequestError("the body is not declared as application/json", 415)
-    try:
-        return msgspec.json.decode(request.body(), type=model)
-    except msgspec.ValidationError as error:
-        raise RequestError(str(error), 422) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"not JSON: {error}") from None
-    except RecursionError:
-        raise RequestError("the JSON is nested too deeply") from None
+    return request.json(model)
 
 
 def has_body(request: Request) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from hotpath.core.serve import FileResponse, Request, Response
+from hotpath.core.site import part_of
 from hotpath.core.tasks import offload
 from hotpath.ide.files import OpenFile
 from hotpath.ide.files.paths import shown
@@ -14,8 +15,6 @@ from hotpath.ide.files.paths import shown
 from .asked import is_known
 from .problems import refused
 
-# More than 18 digits are beyond any file, and int() refuses thousands of them.
-_RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNORECASE)
 _PLAIN = re.compile(r"[A-Za-z0-9 ._-]+")
 OCTETS = "application/octet-stream"
 # Should a browser show it after all, it is nobody's page (CSP's sandbox gives it an origin of its own).
@@ -52,7 +51,9 @@ def sent(request: Request, file: OpenFile, path: bytes) -> Response:
         os.close(file.fd)
         return Response(None, 304, fields)
     fields = (("Content-Disposition", disposition(path)), *fields)
-    part = part_of(request, tag, file.size)
+    part = None
+    if request.method == "GET":
+        part = part_of(request.field("range"), request.field("if-range"), (tag,), file.size)
     if part is None:
         return FileResponse(file.fd, 0, file.size, 200, fields, OCTETS)
     start, stop = part
@@ -62,22 +63,6 @@ def sent(request: Request, file: OpenFile, path: bytes) -> Response:
                        headers=(("Content-Range", f"bytes */{file.size}"),))
     fields = (*fields, ("Content-Range", f"bytes {start}-{stop - 1}/{file.size}"))
     return FileResponse(file.fd, start, stop - start, 206, fields, OCTETS)
-
-
-def part_of(request: Request, tag: str, size: int) -> tuple[int, int] | None:
-    """The bytes [start, stop) of a single range (RFC 9110 section 14); None: all of it, as for several ranges."""
-    wanted, if_range = request.field("range"), request.field("if-range")
-    if wanted is None or request.method != "GET" or (if_range is not None and if_range.strip() != tag):
-        return None
-    match = _RANGE.fullmatch(wanted)
-    if match is None or match.groups() == ("", ""):
-        return None
-    first, last = match.groups()
-    if not first:
-        return max(0, size - int(last)), size
-    if last and int(last) < int(first):
-        return None
-    return int(first), min(size, int(last) + 1) if last else size
 
 
 def disposition(path: bytes, suffix: str = "") -> str:
