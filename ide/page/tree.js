@@ -141,11 +141,6 @@ export class Tree {
     this.rows.get(href)?.scrollIntoView({block: "nearest"});
   }
 
-  /** @returns {string[]} folders that are open, to be kept */
-  openFolders() {
-    return this.visible().filter(({node}) => node.isOpen).map(({node}) => node.href);
-  }
-
   /** @returns {{node: Node, level: number, place: number, size: number}[]} */
   visible() {
     /** @type {{node: Node, level: number, place: number, size: number}[]} */
