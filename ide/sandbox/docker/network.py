@@ -7,17 +7,13 @@ import os
 import socket
 import threading
 from contextlib import suppress
-from select import EPOLLOUT
 
-from hotpath.core.tasks import offload, timeout
+from hotpath.core.tasks import offload
 from hotpath.ide.sandbox import Port
+from hotpath.ide.sandbox.dialling import dial
 from hotpath.ide.sandbox.listening import V6, listeners, named, pids_in
 
-from .readiness import ready
-
 CLONE_NEWNET = 0x40000000
-CONNECT_S = 10.0
-LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
 class Network:
@@ -51,20 +47,7 @@ class Network:
 
     def connect(self, port: int, family: socket.AddressFamily) -> int:
         """In a task: a connection. Raises OSError; PermissionError: we may not enter it."""
-        sock = offload(self._socket, family)
-        try:
-            error = sock.connect_ex((LOOPBACK[family], port))
-            if error == errno.EINPROGRESS:
-                with timeout(CONNECT_S):
-                    ready(sock, EPOLLOUT)
-                error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if error:
-                raise OSError(error, os.strerror(error))
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return sock.detach()
-        except BaseException:
-            sock.close()
-            raise
+        return dial(offload(self._socket, family), port)
 
     def close(self) -> None:
         """The container is gone."""

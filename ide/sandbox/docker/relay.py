@@ -6,9 +6,9 @@ import struct
 from contextlib import suppress
 
 from hotpath.core.tasks import spawn
+from hotpath.ide.sandbox.dialling import LOOPBACK
 
 from .engine import Hijacked
-from .network import LOOPBACK
 from .program import ATTACHED, Place, create
 from .readiness import receive, send
 
