@@ -132,17 +132,21 @@ class Twins(RuleBasedStateMachine):
     @rule(source=PATHS, to=PATHS)
     def move(self, source, to):
         def plain():
-            os.lstat(self.twin / source)
-            os.stat((self.twin / to).parent)
-            if (self.twin / to).parent.is_file():
-                raise NotADirectoryError
-            if (os.path.realpath((self.twin / to).parent) + "/").startswith(self.real(source) + "/"):
-                raise OSError(errno.EINVAL, "into itself")
-            if os.path.lexists(self.twin / to):
-                raise FileExistsError
+            self.check_way(source, to)
             os.rename(self.twin / source, self.twin / to)
 
         self.both(lambda: self.place.files.move(source.encode(), to.encode()), plain)
+
+    def check_way(self, source, to):
+        """What plain os would not refuse, or not in this order."""
+        os.lstat(self.twin / source)
+        os.stat((self.twin / to).parent)
+        if (self.twin / to).parent.is_file():
+            raise NotADirectoryError
+        if (os.path.realpath((self.twin / to).parent) + "/").startswith(self.real(source) + "/"):
+            raise OSError(errno.EINVAL, "into itself")
+        if os.path.lexists(self.twin / to):
+            raise FileExistsError
 
     def real(self, path):
         """Of the thing itself, if it is a link too; nothing lies in what is no folder."""
@@ -154,14 +158,7 @@ class Twins(RuleBasedStateMachine):
     @rule(source=PATHS, to=PATHS)
     def copy(self, source, to):
         def plain():
-            os.lstat(self.twin / source)
-            os.stat((self.twin / to).parent)
-            if (self.twin / to).parent.is_file():
-                raise NotADirectoryError
-            if (os.path.realpath((self.twin / to).parent) + "/").startswith(self.real(source) + "/"):
-                raise OSError(errno.EINVAL, "into itself")
-            if os.path.lexists(self.twin / to):
-                raise FileExistsError
+            self.check_way(source, to)
             if (self.twin / source).is_dir() and not (self.twin / source).is_symlink():
                 shutil.copytree(self.twin / source, self.twin / to, symlinks=True)
             else:
