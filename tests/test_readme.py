@@ -13,8 +13,9 @@ from websockets.sync.client import connect
 
 from hotpath.core.serve.testing import launched, serving
 from tests.chat.ups import chat_up
-from tests.ide.servers import place, written
+from tests.ide.paths import public_folder
 from tests.ide.servers import serving as serving_ide
+from tests.ide.servers import written
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -74,7 +75,7 @@ def test_the_chat_answers_as_shown(tmp_path):
 
 
 def test_the_ide_answers_as_shown():
-    with place() as folder, serving_ide(written(folder)) as ide:
+    with public_folder() as folder, serving_ide(written(folder)) as ide:
         (folder / "ide-data").symlink_to(folder / "data")
         script = block("bash", "ide-data/token").replace("http://127.0.0.1:8086", ide.url)
         done = subprocess.run(["bash", "-euc", script], cwd=folder, capture_output=True, text=True, check=True)

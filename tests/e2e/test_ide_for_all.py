@@ -5,7 +5,8 @@ import pytest
 from axe_core_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.ide.servers import place, serving, written
+from tests.ide.paths import public_folder
+from tests.ide.servers import serving, written
 from tests.waiting import wait_for
 
 from .ideing import Desk
@@ -22,7 +23,7 @@ TEMPLATES = {"bare": {"title": "Bare", "image": "none", "run": "sleep 0.1; echo 
 
 @pytest.fixture(scope="module")
 def ide():
-    with place() as folder, serving(written(folder, templates=TEMPLATES)) as ide:
+    with public_folder() as folder, serving(written(folder, templates=TEMPLATES)) as ide:
         ide.folder = folder
         yield ide
 

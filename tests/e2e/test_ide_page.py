@@ -9,7 +9,8 @@ from io import BytesIO
 import pytest
 from playwright.sync_api import expect
 
-from tests.ide.servers import place, serving, written
+from tests.ide.paths import public_folder
+from tests.ide.servers import serving, written
 from tests.waiting import free_port, wait_for
 
 from .ideing import Desk
@@ -20,7 +21,7 @@ TEMPLATES = {"bare": {"title": "Bare", "image": "none", "run": "cat a.txt; sleep
 
 @pytest.fixture(scope="module")
 def ide():
-    with place() as folder, serving(written(folder, base_path="/ide", templates=TEMPLATES), base="/ide") as ide:
+    with public_folder() as folder, serving(written(folder, base_path="/ide", templates=TEMPLATES), base="/ide") as ide:
         ide.folder = folder
         yield ide
 
@@ -44,7 +45,7 @@ def bare(desk, request):
 
 
 def test_a_python_project_from_the_first_click_to_the_restarted_server(browser):
-    with place() as folder:
+    with public_folder() as folder:
         file = written(folder)
         port = free_port()
         context = browser.new_context()

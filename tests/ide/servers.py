@@ -7,14 +7,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
 from hotpath.core.serve.testing import Served, launched
 from tests.clients import Answer, fetch
-from tests.waiting import free_port
 from tests.wsclient import Client, handshake
 
 COLD = 2**64 - 1
@@ -168,15 +166,6 @@ class Screen:
         self.socket.close()
 
 
-@contextmanager
-def place() -> Iterator[Path]:
-    """An empty folder while the block runs, into which other users can come: programs of projects are one."""
-    with TemporaryDirectory(prefix="ide-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        yield folder
-
-
 def written(folder: Path, kind: str = "process", **keys: Any) -> Path:
     """A configuration file in `folder`, with free ports."""
     config = {"data": "./data", "preview": {"listen": "127.0.0.1:0"}, **keys}
@@ -194,5 +183,3 @@ def serving(file: Path, *, port: int = 0, base: str = "") -> Iterator[Ide]:
     with launched(command) as served:
         yield Ide(served, base)
 
-
-__all__ = ["Ide", "Screen", "free_port", "heard", "place", "serving", "written"]

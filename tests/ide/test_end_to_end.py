@@ -13,7 +13,8 @@ import pytest
 
 from tests.clients import CutShort, fetch
 from tests.ide.engines import docker_engine, docker_python  # noqa: F401
-from tests.ide.servers import Ide, Screen, heard, place, serving, written
+from tests.ide.paths import public_folder
+from tests.ide.servers import Ide, Screen, heard, serving, written
 from tests.waiting import free_port, wait_for
 
 # The first time on a machine an image is built.
@@ -44,14 +45,14 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def file(kind: str) -> Iterator[Path]:
-    with place() as folder:
+    with public_folder() as folder:
         yield written(folder, kind)
 
 
 @pytest.fixture
 def other(kind: str, file: Path) -> Iterator[Path]:
     """The same configuration, for a server that is not everybody's."""
-    with place() as folder:
+    with public_folder() as folder:
         copy = folder / file.name
         copy.write_text(file.read_text())
         yield copy

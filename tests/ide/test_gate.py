@@ -13,7 +13,8 @@ from hotpath.core.serve import Router
 from hotpath.ide.config import IdeConfig
 from hotpath.ide.server import app_of
 from tests.clients import Client, fetch
-from tests.ide.servers import Ide, place, serving, written
+from tests.ide.paths import public_folder
+from tests.ide.servers import Ide, serving, written
 
 FRONT = "https://ide.example.org"
 # The contract's: all others need a credential.
@@ -24,7 +25,7 @@ BUILT_IN = [("GET", path) for path in ("/healthz", "/ide/healthz", "/metrics", "
 
 @pytest.fixture(scope="module")
 def file() -> Iterator[Path]:
-    with place() as folder:
+    with public_folder() as folder:
         yield written(folder, base_path="/ide/", auth={"origins": [FRONT]}, templates={"bare": {"image": "none"}})
 
 

@@ -11,7 +11,8 @@ from hotpath.core.errors import ConfigError
 from hotpath.ide.config import IdeConfig, SandboxConfig
 from hotpath.ide.errors import SandboxFailed
 from hotpath.ide.sandbox.choosing import open_sandbox, trouble
-from tests.ide.sandbox.world import SMALL, Shell, public_folder, spec, world_of
+from tests.ide.paths import public_folder
+from tests.ide.sandbox.world import SMALL, Shell, spec, world_of
 from tests.waiting import is_alive, wait_for
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users, or make control groups")
@@ -22,16 +23,6 @@ def there():
     with world_of(SMALL, open_sandbox) as (world, sandbox):
         assert sandbox.kind == "bubblewrap"
         yield world, sandbox
-
-
-@pytest.fixture(scope="module")
-def world(there):
-    return there[0]
-
-
-@pytest.fixture(scope="module")
-def sandbox(there):
-    return there[1]
 
 
 @pytest.fixture(scope="module")

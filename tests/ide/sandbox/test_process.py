@@ -8,7 +8,8 @@ import pytest
 from hotpath.ide.errors import SandboxFailed
 from hotpath.ide.sandbox.process import MARK, Processes, barrier
 from hotpath.ide.templates import Template
-from tests.ide.sandbox.world import SMALL, Shell, public_folder, spec, world_of
+from tests.ide.paths import public_folder
+from tests.ide.sandbox.world import SMALL, Shell, spec, world_of
 from tests.waiting import is_alive, wait_for
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
@@ -19,16 +20,6 @@ def there():
     """Without control groups: what holds then is what holds everywhere."""
     with world_of(SMALL, lambda config: Processes(config, None)) as (world, sandbox):
         yield world, sandbox
-
-
-@pytest.fixture(scope="module")
-def world(there):
-    return there[0]
-
-
-@pytest.fixture(scope="module")
-def sandbox(there):
-    return there[1]
 
 
 @pytest.fixture(scope="module")

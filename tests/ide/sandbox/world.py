@@ -5,7 +5,6 @@ import os
 import queue
 import select
 import shlex
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -128,14 +127,6 @@ def spec(base: Path, id: str = "abcdefghijkl", template: str = "python") -> Spec
     folder = base / "projects" / id
     (folder / "files").mkdir(parents=True, exist_ok=True)
     return Spec(id, folder, BUILT_IN[template])
-
-
-@contextmanager
-def public_folder() -> Iterator[Path]:
-    """One that other users can walk to; pytest closes its own again whenever another run of it begins."""
-    with tempfile.TemporaryDirectory(prefix="hotpath-ide-") as name:
-        Path(name).chmod(0o711)
-        yield Path(name)
 
 
 @contextmanager

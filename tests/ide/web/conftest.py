@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.ide.servers import Ide, place, serving, written
+from tests.ide.paths import public_folder
+from tests.ide.servers import Ide, serving, written
 
 
 @pytest.fixture(scope="session")
 def ide() -> Iterator[Ide]:
     """Plain processes, small limits, below a path."""
-    with place() as folder:
+    with public_folder() as folder:
         file = written(
             folder, base_path="/ide", limits={"file": "64k", "upload": "256k", "tree": 50},
             sandbox={"disk": "4m", "files": 200},

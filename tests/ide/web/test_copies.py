@@ -4,11 +4,12 @@ import subprocess
 import sys
 
 from tests.ide.backup.s3 import bucket, s3_server  # noqa: F401
-from tests.ide.servers import place, serving, written
+from tests.ide.paths import public_folder
+from tests.ide.servers import serving, written
 
 
 def test_a_project_is_copied_and_taken_up_here_and_on_the_command_line(bucket):  # noqa: F811
-    with place() as folder:
+    with public_folder() as folder:
         file = written(folder, backup={"bucket": bucket.name, "endpoint": bucket.endpoint, "every": "1h"},
                        templates={"bare": {"image": "none", "files": {"a.txt": "one\n"}}})
         with serving(file) as ide:

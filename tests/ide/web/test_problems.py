@@ -8,7 +8,8 @@ import pytest
 from hotpath.core.serve import Response
 from hotpath.ide.errors import NotFound
 from hotpath.ide.web.problems import refusing
-from tests.ide.servers import place, serving, written
+from tests.ide.paths import public_folder
+from tests.ide.servers import serving, written
 
 
 def test_a_full_disk_is_no_fault_of_ours():
@@ -38,7 +39,7 @@ def test_members_stand_beside_the_code():
 
 
 def test_a_dead_engine_is_told_and_files_stay_editable():
-    with place() as folder:
+    with public_folder() as folder:
         file = written(folder, "docker", sandbox={"docker_host": f"unix://{folder}/nothing.sock"})
         with serving(file) as ide:
             templates = ide.right(200, "GET", "/api/templates")["templates"]
