@@ -54,11 +54,19 @@ def refusing(handler: Callable[..., Response]) -> Handler:
             status = error.error_status_hint
             return refused(status, CODES.get(status, "bad-request"), str(error))
         except OSError as error:
-            if error.errno not in FULL:
+            full = no_room(error)
+            if full is None:
                 raise
-            return told(NoRoom(f"the disk is full: {error.strerror}"))
+            return told(full)
 
     return answered
+
+
+def no_room(error: NoRoom | OSError) -> NoRoom | None:
+    """The refusal that it is; None: an error of another kind."""
+    if isinstance(error, NoRoom):
+        return error
+    return NoRoom(f"the disk is full: {error.strerror}") if error.errno in FULL else None
 
 
 def finish(request: Request, response: Response) -> Response:

@@ -2,15 +2,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from hotpath.core.serve import Response, Router
 from hotpath.core.tasks import spawn
+from hotpath.ide.errors import NoRoom, NotFound
 from hotpath.ide.workspace.project import Project
 from hotpath.ide.workspace.workspace import Workspace
 
 from .asked import MAX_BODY
-from .problems import refusing
+from .problems import no_room, refusing
 
 PROJECT = "/api/projects/{id}"
 
@@ -39,7 +42,24 @@ class Routes:
 
     def of_project(self, method: str, path: str, handler: Callable[..., Response], *, max_body: int = MAX_BODY) -> None:
         """A route of one project: below its own."""
-        self.add(method, PROJECT + path, handler, max_body=max_body)
+        self.add(method, PROJECT + path, self._noticed(handler), max_body=max_body)
+
+    def _noticed(self, handler: Callable[..., Response]) -> Callable[..., Response]:
+        """The handler; that no room is left, all pages of the project hear, and not only the one that asked."""
+
+        @wraps(handler)
+        def noticed(*given: object, id: str, **values: object) -> Response:
+            try:
+                return handler(*given, id=id, **values)
+            except (NoRoom, OSError) as error:
+                room = no_room(error)
+                if room is None:
+                    raise
+                with suppress(NotFound):        # deleted meanwhile
+                    self.workspace.get(id).notice(room.detail)
+                raise room from error
+
+        return noticed
 
     def used(self, id: str) -> Project:
         """The project, which somebody uses. Raises NotFound."""

@@ -14,11 +14,10 @@ MIB = 1024**2
 class Budget:
     """Of one project; any thread."""
 
-    def __init__(self, disk: int, files: int, refused: Callable[[str], None]) -> None:
-        """`disk` bytes and `files` files at most. `refused(sentence)` is told of each refusal, in whatever thread."""
+    def __init__(self, disk: int, files: int) -> None:
+        """`disk` bytes and `files` files at most."""
         self._disk = disk
         self._files = files
-        self._refused = refused
         self._lock = threading.Lock()
         self._bytes = self._n_files = 0
         self._written_bytes = self._written_files = 0     # by us, since the last count began
@@ -49,7 +48,6 @@ class Budget:
                 self._written_bytes += n_bytes
                 self._written_files += n_files
         if why is not None:
-            self._refused(why)
             raise NoRoom(why)
 
     def count(self, measure: Callable[[], Usage]) -> None:

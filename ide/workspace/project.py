@@ -55,7 +55,7 @@ class Project:
         self._ports: list[dict[str, Any]] = []
         self.template = workspace.template(kept.template)
         self.folder = workspace.shelf.path(kept.id)
-        self.budget = Budget(config.sandbox.disk, config.sandbox.files, self._refused)
+        self.budget = Budget(config.sandbox.disk, config.sandbox.files)
         self.files = Files(self.folder, config, self.template.ignore, workspace.owner, self.room)
         self.terminals = Terminals(config.terminal, self._terminals_changed)
 
@@ -323,9 +323,6 @@ class Project:
     def notice(self, text: str) -> None:
         """Say something to whoever looks."""
         self.bus.publish({"type": "notice", "text": text})
-
-    def _refused(self, why: str) -> None:
-        self._workspace.call_soon(self.notice, why)
 
     def room(self, n_bytes: int, n_files: int) -> None:
         """In any thread: asked before anything is written. Raises NoRoom."""

@@ -235,11 +235,6 @@ class Workspace:
 
     # ------------------------------------------------------------------------------------------- for its projects
 
-    def call_soon(self, function: Callable[..., object], *args: object) -> None:
-        """From any thread: call it on the loop."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(function, *args)
-
     def note_start(self, seconds: float) -> None:
         """A sandbox took so long."""
         self.starts.append(seconds)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.clients import Client, request_bytes
-from tests.ide.servers import Ide, Screen
+from tests.ide.servers import Ide, Screen, heard
 
 JSON = ("Content-Type", "application/json")
 
@@ -79,6 +79,10 @@ def test_a_project_has_a_largest_size(ide, files):
         etags.append(answer.value("etag"))
     assert answer.json()["code"] == "no-room"
     assert 0 < len(etags) < 70
+    with ide.socket(f"{files}/events?since=0") as events:
+        heard(events, "hello")
+        put(ide, files, "more", bytes(65536))
+        assert heard(events, "notice")["text"] == answer.json()["detail"]
     assert ide.ask("DELETE", f"{files}/file?path=fill&recursive=1").status == 204
 
 
