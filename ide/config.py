@@ -192,7 +192,7 @@ class IdeConfig(ServeConfig, frozen=True):
 
     def check(self) -> Iterator[Problem]:
         """What the types cannot say."""
-        if self.workers not in (1, "auto"):
+        if self.workers != 1:
             yield Problem(("workers",), f"{self.workers} is not allowed: terminals belong to one process; allowed: 1")
         for name, changes in self.templates.items():
             if re.fullmatch(NAME, name) is None:

@@ -55,6 +55,7 @@ def test_a_template_changes_the_built_in_one_of_its_name():
 
 @pytest.mark.parametrize(("text", "where"), [
     ("workers: 2", "workers"),
+    ("workers: auto", "workers"),
     ("templates: {r: {title: R}}", "templates.r"),
     ("templates: {R: {image: r}}", "templates.R"),
     ("templates: {python: {files: {../x: ''}}}", "templates.python.files"),
