@@ -45,6 +45,7 @@ class Backups:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._swept: dict[str, float] = {}
+        self._last: dict[str, dict[str, Any]] = {}      # the newest that we know of, for when the store is silent
 
     @property
     def configured(self) -> bool:
@@ -68,18 +69,29 @@ class Backups:
             except Taken:
                 log.warning("backup id=%s: number %d was taken, again", id, newest + 1)
                 continue
+            self._last[id] = {"seq": newest + 1, "time": moment(datetime.fromtimestamp(self._now(), UTC)),
+                              "files": manifest.n_files, "bytes": manifest.n_bytes}
             self._tidy(store, id)
             return {"seq": newest + 1, "files": manifest.n_files, "bytes": manifest.n_bytes,
                     "uploaded": gathered.uploaded}
         raise BackupFailed(f"others back up {id} to the same place, more often than we can; only one server should")
 
     def list(self, id: str) -> list[dict[str, Any]]:
-        """`{seq, time, files, bytes}` of each, the newest first. Raises NoBackup, BackupFailed."""
-        store = self._store(id)
-        manifests = store.manifests()
-        with ThreadPoolExecutor(8, "backups") as pool:
-            told = pool.map(lambda item: self._told(store, *item), reversed(manifests.items()))
-            return [one for one in told if one is not None]
+        """`{seq, time, files, bytes}` of each, the newest first.
+
+        Raises NoBackup, BackupFailed: its `last` is the newest that we know of, if we know of any.
+        """
+        try:
+            store = self._store(id)
+            manifests = store.manifests()
+            with ThreadPoolExecutor(8, "backups") as pool:
+                told = pool.map(lambda item: self._told(store, *item), reversed(manifests.items()))
+                listed = [one for one in told if one is not None]
+        except BackupFailed as error:
+            raise BackupFailed(error.detail, last=self._last.get(id)) from error
+        if listed:
+            self._last[id] = listed[0]
+        return listed
 
     def restore(self, id: str, seq: int | None, target: Path, owner: restoring.Owner) -> dict[str, Any]:
         """Make the folder `target` (none yet, or an empty one) of a backup, the newest if `seq` is None.
@@ -185,8 +197,12 @@ class Backups:
             except Damaged:
                 return None
             files, size = manifest.n_files, manifest.n_bytes
-        when = stored.time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return {"seq": seq, "time": when, "files": files, "bytes": size}
+        return {"seq": seq, "time": moment(stored.time), "files": files, "bytes": size}
+
+
+def moment(time: datetime) -> str:
+    """In UTC (RFC 3339), to the second."""
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def name_of(seq: int) -> str:

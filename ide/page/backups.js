@@ -19,9 +19,9 @@ export function open(page) {
         h("li", {}, h("div", {class: "grow", title: moment(time)}, h("b", {}, ago(time)), h("div", {class: "soft"}, `${count(files, "file")}, ${sizeOf(bytes)}`)),
           h("button", {type: "button", class: "small", "aria-label": `Restore backup ${seq}`, onclick: () => restore(seq, time)}, "Restore"))));
     } catch (error) {
-      const {code, message} = /** @type {import("./api.js").Failure} */ (error);
+      const {code, message, problem} = /** @type {import("./api.js").Failure} */ (error);
       button.hidden = code === "no-backup-configured";
-      write(text, code === "no-backup-configured" ? "No backups are made: the server's configuration names no bucket (backup.bucket)." : message);
+      write(text, code === "no-backup-configured" ? "No backups are made: the server's configuration names no bucket (backup.bucket)." : problem?.last ? `${message} The last good one was made ${ago(problem.last.time)}.` : message);
     }
   };
   const restore = (/** @type {number} */ seq, /** @type {string} */ time) => confirm("Restore this backup?", `A new project is made as this one was at ${moment(time)}.`, "Restore", async () => {

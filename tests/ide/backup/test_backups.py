@@ -278,6 +278,23 @@ def test_a_bucket_that_is_missing_is_told(bucket, root):
         run(bucket, root)
 
 
+def test_while_the_store_fails_the_last_good_one_is_said(bucket, faulty, root):
+    behind = bucket.through(faulty.url)
+    keeper = behind.backups()
+    keeper.run("it", FACTS, root, ())
+    made = keeper._last["it"]
+    faulty.fault = lambda method, path: 403
+    with pytest.raises(BackupFailed) as failed:
+        keeper.list("it")
+    assert failed.value.members["last"] == made
+    with pytest.raises(BackupFailed) as failed:
+        behind.backups().list("it")             # another server, which has seen none
+    assert failed.value.members["last"] is None
+    faulty.fault = lambda method, path: None
+    (listed,) = keeper.list("it")
+    assert {**listed, "time": ""} == {**made, "time": ""}
+
+
 def test_missing_credentials_are_told(bucket, root, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
