@@ -143,7 +143,7 @@ export class ProjectPage {
     if (!hasFiles) {
       this.openFirst();
     }
-    if (this.project.state === "stopped") {
+    if (this.project.state === "stopped" || this.project.state === "failed") {
       this.become("start").catch(() => {});
     } else {
       this.wantsShell();
@@ -163,10 +163,11 @@ export class ProjectPage {
   async wantsShell() {
     if (this.project.state === "running" && !this.isGivenShell) {
       this.isGivenShell = true;
-      if (![...this.terminals.all.values()].some(({info}) => info.alive && info.kind === "shell")) {
-        await this.terminals.open(false);
+      if (!this.terminals.hasShell) {
+        this.firstShell = this.terminals.open(false);
       }
     }
+    await this.firstShell;
   }
 
   /** @param {any} message of the events socket */
@@ -211,9 +212,15 @@ export class ProjectPage {
     const [, {terminals}, {ports}] = await Promise.all([this.tree.reload(), this.api.tell("/terminals"), this.api.tell("/ports")])
       .catch(() => [null, {terminals: null}, {ports: null}]);
     if (terminals) {
+      const hadShell = this.terminals.hasShell;
       this.terminals.hear(terminals);
       this.ports.hear(ports, true);
       this.run.draw();
+      if (hadShell && !this.terminals.hasShell) {
+        // A server that began anew took up the sandbox, but no terminal of it.
+        this.isGivenShell = false;
+        this.wantsShell();
+      }
     }
   }
 
@@ -265,6 +272,7 @@ export class ProjectPage {
   /** @param {"start" | "stop" | "restart"} what */
   async become(what) {
     this.project = {...this.project, state: what === "stop" ? "stopping" : "starting"};
+    this.isGivenShell = false;
     this.draw();
     try {
       this.project = await this.api.become(what);

@@ -42,9 +42,11 @@ export class Run {
       if (page.project.state !== "running") {
         await page.become("start");
       }
-      page.layout.reveal("terminal");
-      page.ports.isAwaited = true;
-      page.terminals.began(await page.api.tell("/run", "POST", {...command ? {command} : {}, ...page.terminals.size}));
+      if (page.project.state === "running") {       // otherwise it was said why not
+        page.layout.reveal("terminal");
+        page.ports.isAwaited = true;
+        page.terminals.began(await page.api.tell("/run", "POST", {...command ? {command} : {}, ...page.terminals.size}));
+      }
     } catch (error) {
       complain(error);
     }

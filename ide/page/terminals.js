@@ -141,12 +141,20 @@ export class Terminals {
     }
   }
 
+  get hasShell() {
+    return [...this.all.values()].some(({info}) => info.alive && info.kind === "shell");
+  }
+
   /** A new shell. */
   async open(isFocused = true) {
     try {
       const {state} = this.page.project;
       if (state !== "running" && state !== "starting") {
-        await this.page.become("start");
+        await this.page.become("start");        // which gives a shell, or says why not
+        if (isFocused && this.hasShell) {
+          this.show();
+        }
+        return;
       }
       if (isFocused) {
         this.page.layout.reveal("terminal");
@@ -223,7 +231,7 @@ export class Terminals {
     const {state = "stopped", error = null} = this.page.project ?? {};
     mark(this.idle, "data-state", state);
     const text = {stopped: "The sandbox is stopped.", starting: "The sandbox is starting…", stopping: "The sandbox is stopping…",
-      running: "No terminal is open.", failed: "The sandbox could not start."}[state];
+      running: "No terminal is open.", failed: "The sandbox does not run."}[state];
     if (this.idle.dataset.drawn !== `${state} ${error}`) {
       this.idle.dataset.drawn = `${state} ${error}`;
       this.idle.replaceChildren(h("p", {}, text), error && state === "failed" ? h("p", {class: "trouble"}, error) : "",
