@@ -58,8 +58,10 @@ export class Terminals {
     return {cols: fits((this.stack.clientWidth - 24) / width, 40), rows: fits(this.stack.clientHeight / 18, 8)};
   }
 
-  /** What the server has. @param {Terminal[]} list */
-  hear(list) {
+  /** What the server has. @param {Terminal[]} all */
+  hear(all) {
+    // One console of each kind is enough: of those that ended, the newest.
+    const list = all.filter(({kind, alive}, place) => kind === "shell" || alive || !all.slice(place + 1).some((later) => later.kind === kind));
     for (const info of list) {
       const known = this.all.get(info.id);
       if (known) {
