@@ -20,6 +20,7 @@ export function note(text, {action, act, isAlarm = false, stays_ms = action ? 12
   root.addEventListener("pointerenter", () => clearTimeout(timer));
   root.addEventListener("focusin", () => clearTimeout(timer));
   root.addEventListener("pointerleave", () => { timer = setTimeout(gone, stays_ms); });
+  [...notes.children].filter((old) => old.firstChild?.textContent === text).forEach((old) => old.remove());
   [...notes.children].slice(0, -3).forEach((old) => old.remove());
   notes.append(root);
   return gone;
