@@ -88,8 +88,8 @@ export function watchKeys(page, commands) {
     }
     const isInTerminal = page.terminals.stack.contains(document.activeElement);
     const isInEditor = page.files.place.contains(document.activeElement);
-    // The editor comments a line with Ctrl /; and it finds by its own keys, once it has loaded that.
-    const isEditors = command.keys === "Ctrl /" || ["Ctrl F", "Ctrl G"].includes(command.keys ?? "") && page.files.editor.extras.length > 0;
+    // The editor comments a line with Ctrl /; and it finds by its own key, once it has loaded that.
+    const isEditors = command.keys === "Ctrl /" || command.keys === "Ctrl F" && page.files.editor.extras.length > 0;
     if (isInTerminal && !command.inTerminal || isInEditor && isEditors) {
       return;
     }

@@ -142,7 +142,7 @@ export class Editor {
       const {cm} = this;
       this.extras = [more.search({top: true}), more.highlightSelectionMatches(), more.autocompletion(), more.closeBrackets(),
         cm.EditorState.languageData.of(() => [{autocomplete: more.completeAnyWord}]),
-        cm.Prec.high(cm.keymap.of([...more.closeBracketsKeymap, ...more.searchKeymap, ...more.completionKeymap]))];
+        cm.Prec.high(cm.keymap.of([...more.closeBracketsKeymap, ...more.searchKeymap.filter(({key}) => key !== "Mod-g"), ...more.completionKeymap]))];
       if (this.buffer) {
         this.view.dispatch({effects: this.more.reconfigure(this.extras)});
       }
