@@ -72,7 +72,7 @@ export class Editor {
       this.label.of(this.labelOf(buffer)),
       ["markdown", undefined].includes(known?.name) ? cm.EditorView.lineWrapping : [],
       cm.EditorView.updateListener.of((/** @type {any} */ update) => this.updated(buffer, update)),
-      cm.EditorView.domEventHandlers({focus: () => void this.loadMore(), blur: () => { this.ways.left(); }}),
+      cm.EditorView.domEventHandlers({focus: () => void this.loadMore().catch(() => {}), blur: () => { this.ways.left(); }}),
     ]});
     if (known && !isHuge) {
       known.load().then((support) => this.change(buffer, {effects: this.language.reconfigure(support)})).catch(() => {});
@@ -147,6 +147,9 @@ export class Editor {
         this.view.dispatch({effects: this.more.reconfigure(this.extras)});
       }
       return more;
+    }).catch((error) => {
+      this.loading = null;          // offline: the next focus tries again
+      throw error;
     });
     return this.loading;
   }
