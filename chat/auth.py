@@ -17,6 +17,7 @@ from pathlib import Path
 
 import argon2
 
+from hotpath.core.durable import sync_folder
 from hotpath.core.errors import ConfigError, HotpathError
 
 # OWASP's password storage cheat sheet asks for 46 MiB at one pass and one lane, or more; the memory is what an
@@ -87,7 +88,7 @@ def secret(folder: Path) -> bytes:
             os.link(draft, path)
     finally:
         os.unlink(draft)
-    _sync_folder(folder)
+    sync_folder(folder)
     return _read_secret(path)
 
 
@@ -105,14 +106,6 @@ def _read_secret(path: Path) -> bytes:
         raise ConfigError(str(path), 0, "", f"no secret of ours; allowed: {2 * SECRET_BYTES} hexadecimal digits, or no "
                                             "such file: then one is made")
     return value
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 class BadTicket(HotpathError):

@@ -18,6 +18,7 @@ from typing import Annotated
 
 import msgspec
 
+from hotpath.core.durable import sync_folder
 from hotpath.core.errors import HotpathError
 
 from .membership import Entry, Life, Membership
@@ -177,8 +178,4 @@ class Members:
             with suppress(OSError):     # what is left of it is of no use
                 aside.unlink()
             raise
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._path.parent)

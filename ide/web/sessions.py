@@ -4,7 +4,6 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import math
-import os
 import secrets
 import time
 from collections import deque
@@ -13,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+
+from hotpath.core.durable import write_private
 
 # A session that nobody used for so long is over.
 AGE_S = 30 * 24 * 3600.0
@@ -100,7 +101,7 @@ class Sessions:
 
     def save(self, facts: list[tuple[str, float]]) -> None:
         """Write them; may block."""
-        _write(self._file, msgspec.json.encode(facts))
+        write_private(self._file, msgspec.json.encode(facts))
 
     def _hash(self, cookie: str) -> str:
         return hashlib.blake2b(cookie.encode(errors="replace"), digest_size=32, key=self._key).hexdigest()
@@ -140,18 +141,8 @@ def _network(client: str | None) -> str:
 
 
 def _read(file: Path) -> list[tuple[str, float]]:
-    """What `_write` wrote; nothing where it cannot be read: then one signs in again."""
+    """What `save` wrote; nothing where it cannot be read: then one signs in again."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=list[tuple[str, float]])
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return []
-
-
-def _write(file: Path, data: bytes) -> None:
-    beside = file.with_name(f"{file.name}.new")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(fd)
-    os.rename(beside, file)

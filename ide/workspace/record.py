@@ -1,13 +1,14 @@
 """What is kept of a project beside its files: DATA/projects/ID/project.json."""
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+
+from hotpath.core.durable import write_private
 
 NAME = "project.json"
 ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
@@ -56,20 +57,5 @@ def read(folder: Path) -> Record:
 
 def write(folder: Path, record: Record) -> None:
     """On disk when this returns; whoever is killed in it leaves the old one or the new one. Raises OSError."""
-    draft = folder / f".{NAME}"
     with _WRITING:          # two at once would write into one draft; and the last must be what is true last
-        with open(draft, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(folder / NAME)
-        sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Its names are on disk when this returns."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        write_private(folder / NAME, msgspec.json.format(msgspec.json.encode(record)) + b"\n")

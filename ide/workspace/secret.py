@@ -6,6 +6,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from hotpath.core.durable import sync_folder
+
 BYTES = 32
 NAME = "secret"
 
@@ -30,4 +32,5 @@ def kept(path: Path, new: str) -> str:
             os.link(draft, path)
     finally:
         draft.unlink()
+    sync_folder(path.parent)
     return path.read_text().strip()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hotpath.core.durable import sync_folder
 from hotpath.ide.templates import Template
 
 from . import record
@@ -67,7 +68,7 @@ class Shelf:
         except BaseException:
             remove(draft)
             raise
-        record.sync_folder(self.folder)
+        sync_folder(self.folder)
 
     def write(self, one: Record) -> None:
         """Keep the record as it is now. Raises OSError."""
@@ -78,7 +79,7 @@ class Shelf:
         going = self.folder / f"{GOING}{id}"
         with suppress(FileNotFoundError):
             self.path(id).rename(going)
-            record.sync_folder(self.folder)
+            sync_folder(self.folder)
         remove(going)
 
     def starter(self, template: Template) -> Callable[[Path], None]:
@@ -95,7 +96,7 @@ class Shelf:
                     file.flush()
                     os.fsync(file.fileno())
                 self._give(path)
-            record.sync_folder(files)
+            sync_folder(files)
 
         return fill
 

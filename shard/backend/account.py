@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from hotpath.core.durable import write_private
 from hotpath.shard.endpoint import Endpoint
 
 from .errors import CannotStart
-from .folder import write_private
 
 FILE = "client.cnf"
 ROOT = "root"           # of whoever operates it

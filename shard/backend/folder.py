@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from hotpath.core.durable import write_private
+
 from .errors import CannotStart, Taken
 from .waiting import POLL_S
 
@@ -188,20 +190,3 @@ def _lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only we may read: whole, and on disk, or not at all."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    # O_EXCL: nobody's link is followed.
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
