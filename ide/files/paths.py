@@ -24,14 +24,6 @@ def path_of_query(raw: str) -> bytes:
     return checked(ESCAPE.sub(byte, raw.encode("utf-8", "surrogateescape")))
 
 
-def path_of_text(text: str) -> bytes:
-    """The path that a text names as it stands, without any escapes. Raises BadPath."""
-    try:
-        return checked(text.encode())
-    except UnicodeEncodeError:
-        raise BadPath("the path has half a character in it") from None
-
-
 def checked(path: bytes) -> bytes:
     """The same path, if it is one: relative, in its only spelling; b"" is the project's folder. Raises BadPath."""
     if b"\0" in path:

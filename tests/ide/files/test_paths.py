@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotpath.ide.errors import BadPath
-from hotpath.ide.files.paths import check_new_name, checked, href, joined, path_of_query, path_of_text, shown, split
+from hotpath.ide.files.paths import check_new_name, checked, href, joined, path_of_query, shown, split
 
 NAMES = st.binary(min_size=1, max_size=20).filter(
     lambda name: name not in (b".", b"..") and not set(b"/\0") & set(name))
@@ -37,13 +37,6 @@ def test_the_longest_names_and_paths_are_paths():
     longest = b"/".join([b"x" * 255] * 15 + [b"x" * 255])
     assert len(longest) == 4095
     assert checked(longest) == longest
-
-
-def test_a_text_is_taken_as_it_stands():
-    assert path_of_text("a%20b/ü") == "a%20b/ü".encode()
-    for text in ("../a", "a\0", "\ud800"):
-        with pytest.raises(BadPath):
-            path_of_text(text)
 
 
 @pytest.mark.parametrize("name", [b"a\n", b"\x1b[2J", b"\x7f", "\x85".encode(), b"\t"])
