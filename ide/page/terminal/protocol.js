@@ -3,7 +3,7 @@
 export const SUBPROTOCOL = "hotpath.term.v1";
 
 /** An ATTACH without an offset: whatever there is. */
-export const COLD = 2n ** 64n - 1n;
+const COLD = 2n ** 64n - 1n;
 
 const [ATTACH, INPUT, RESIZE, ACK, PING] = [1, 2, 3, 4, 5];
 const [START, OUTPUT, EXIT, GAP, PONG, SIZE, LEAD] = [129, 130, 131, 132, 133, 134, 135];

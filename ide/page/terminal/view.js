@@ -126,7 +126,7 @@ export class TerminalView {
       return;
     }
     const follow = (/** @type {MouseEvent} */ event, /** @type {string} */ url) => (event.ctrlKey || event.metaKey) && this.told.onLink(url);
-    const fontFamily = getComputedStyle(document.documentElement).getPropertyValue("--mono").trim() || "monospace";
+    const fontFamily = getComputedStyle(document.documentElement).getPropertyValue("--code").trim() || "monospace";
     const terminal = this.terminal = new Terminal({...SCREEN, theme: this.theme, fontFamily, linkHandler: {activate: follow}});
     this.fitter = new FitAddon();
     terminal.loadAddon(this.fitter);
