@@ -13,11 +13,8 @@ import yaml
 
 from hotpath.core.serve.testing import Served, launched
 from tests.clients import Answer, fetch
+from tests.ide.terminal.client import COLD, EXIT, INPUT, OUTPUT, START, SUBPROTOCOL, ack, attach
 from tests.wsclient import Client, handshake
-
-COLD = 2**64 - 1
-ATTACH, INPUT, RESIZE, ACK, PING = range(1, 6)
-START, OUTPUT, EXIT, GAP, PONG, SIZE, LEAD = range(129, 136)
 
 Fields = Sequence[tuple[str, str]]
 
@@ -112,13 +109,13 @@ class Screen:
         self.socket = Client(ide.address)
         self.socket.open(f"{ide.base}/api/projects/{id}/terminals/{terminal}/socket",
                          *(ide.bearer if fields is None else fields),
-                         ("Sec-WebSocket-Protocol", "hotpath.term.v1"), host=ide.address)
+                         SUBPROTOCOL, host=ide.address)
         self.text = b""
         self.status: int | None = None
         self.closed: int | None = None
         self.offset = 0
         self.flags = 0
-        self.send(struct.pack(">BQHH", ATTACH, offset, 80, 24))
+        self.send(attach(offset))
 
     def send(self, frame: bytes) -> None:
         """One message."""
@@ -143,7 +140,7 @@ class Screen:
             assert offset == self.offset, (offset, self.offset)
             self.text += rest[8:]
             self.offset += len(rest) - 8
-            self.send(struct.pack(">BQ", ACK, self.offset))
+            self.send(ack(self.offset))
         elif kind == EXIT:
             self.status = struct.unpack(">i", rest)[0]
 

@@ -53,7 +53,7 @@ def in_workspace(folder: Path, work: Callable[[Workspace], T], more: str = "", *
     return run(main)
 
 
-def until(condition: Callable[[], T], what: str, within_s: float = 20.0) -> T:
+def until(condition: Callable[[], T], what: str, within_s: float = 30.0) -> T:
     """In a task: what `condition()` answers, once that is true."""
     deadline_s = time.monotonic() + within_s
     while not (answer := condition()):

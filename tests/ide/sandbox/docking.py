@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from hotpath.core.tasks import run, sleep, timeout
+from hotpath.core.tasks import run, timeout
 from hotpath.ide.config import IdeConfig, SandboxConfig
 from hotpath.ide.sandbox import Running, Spawned, Spec
 from hotpath.ide.sandbox.docker import DockerSandbox
@@ -130,17 +130,6 @@ def shell(running: Running, script: str) -> str:
     said, status = output(running, "sh", "-c", script)
     assert status == 0, said
     return said
-
-
-def until(condition: Callable[[], T], what: str) -> T:
-    """In a task: what `condition()` answers, once that is true."""
-    try:
-        with timeout(WITHIN_S):
-            while not (answer := condition()):
-                sleep(0.01)
-            return answer
-    except TimeoutError:
-        raise AssertionError(f"still waiting for {what}") from None
 
 
 class Line:

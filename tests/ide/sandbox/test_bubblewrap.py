@@ -12,7 +12,7 @@ from hotpath.ide.config import IdeConfig, SandboxConfig
 from hotpath.ide.errors import SandboxFailed
 from hotpath.ide.sandbox.choosing import open_sandbox, trouble
 from tests.ide.paths import public_folder
-from tests.ide.sandbox.world import SMALL, Shell, spec, world_of
+from tests.ide.sandbox.world import BOMB, SMALL, Shell, spec, world_of
 from tests.waiting import is_alive, wait_for
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users, or make control groups")
@@ -315,18 +315,7 @@ while True:
 
 
 def test_a_fork_bomb_stays_in_its_project(world, project, other):
-    with world.spawn(project, "python3", "-c", """
-import os, time
-n = 0
-while True:
-    try:
-        if os.fork() == 0:
-            time.sleep(1000)
-        n += 1
-    except OSError:
-        print("refused", n, flush=True)
-        time.sleep(1000)
-""") as bomb:
+    with world.spawn(project, "python3", "-c", BOMB) as bomb:
         bomb.read(lambda text: text.endswith("\n"), "the end of forking")
         assert int(bomb.text.split()[1]) <= SMALL.pids
         assert world.sh(other, "sh -c 'echo fine'") == "fine\n"

@@ -13,7 +13,8 @@ import pytest
 from hotpath.core.tasks import spawn
 from hotpath.ide.sandbox.docker.readiness import receive, send
 from hotpath.ide.sandbox.docker.relay import relayed
-from tests.ide.sandbox.docking import Line, Screen, home, output, shell, until
+from tests.ide.sandbox.docking import Line, Screen, home, output, shell
+from tests.ide.spaces import until
 
 pytestmark = pytest.mark.timeout(900)       # the first of a machine waits for the image
 

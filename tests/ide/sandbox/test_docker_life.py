@@ -13,7 +13,8 @@ import pytest
 from hotpath.ide.errors import SandboxFailed
 from hotpath.ide.sandbox.docker import DockerSandbox
 from hotpath.ide.templates import BUILT_IN
-from tests.ide.sandbox.docking import WITHIN_S, Home, Line, Screen, home, output, shell, until
+from tests.ide.sandbox.docking import WITHIN_S, Home, Line, Screen, home, output, shell
+from tests.ide.spaces import until
 from tests.waiting import running as process
 from tests.waiting import wait_for
 

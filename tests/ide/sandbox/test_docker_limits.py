@@ -8,7 +8,8 @@ import docker
 import pytest
 
 from hotpath.ide.errors import SandboxFailed
-from tests.ide.sandbox.docking import Screen, home, output, shell, until
+from tests.ide.sandbox.docking import Screen, home, output, shell
+from tests.ide.spaces import until
 
 pytestmark = pytest.mark.timeout(900)       # the first of a machine waits for the image
 

@@ -9,7 +9,7 @@ from hotpath.ide.errors import SandboxFailed
 from hotpath.ide.sandbox.process import MARK, Processes, barrier
 from hotpath.ide.templates import Template
 from tests.ide.paths import public_folder
-from tests.ide.sandbox.world import SMALL, Shell, spec, world_of
+from tests.ide.sandbox.world import BOMB, SMALL, Shell, spec, world_of
 from tests.waiting import is_alive, wait_for
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
@@ -68,18 +68,7 @@ except MemoryError:
 
 
 def test_a_fork_bomb_ends(world, project):
-    with world.spawn(project, "python3", "-c", """
-import os, time
-n = 0
-while True:
-    try:
-        if os.fork() == 0:
-            time.sleep(1000)
-        n += 1
-    except OSError:
-        print("refused", n, flush=True)
-        time.sleep(1000)
-""") as bomb:
+    with world.spawn(project, "python3", "-c", BOMB) as bomb:
         bomb.read(lambda text: text.endswith("\n"), "the end of forking")
         assert 0 < int(bomb.text.split()[1]) <= SMALL.pids
     wait_for(lambda: world.try_sh(project, "sh -c 'echo fine'")[1] == "fine\n", "an end of the bomb")

@@ -22,6 +22,19 @@ from tests.waiting import DEADLINE_S
 T = TypeVar("T")
 
 MIB = 1024**2
+# A script that forks until it may not, and says how often it could.
+BOMB = """
+import os, time
+n = 0
+while True:
+    try:
+        if os.fork() == 0:
+            time.sleep(1000)
+        n += 1
+    except OSError:
+        print("refused", n, flush=True)
+        time.sleep(1000)
+"""
 # Small, so that what fills it up takes no time.
 SMALL = SandboxConfig(memory=192 * MIB, pids=48, nofile=256, file_size=2 * MIB, tmp=2 * MIB, cpus=1.0)
 
