@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hotpath.core.serve import Request, Response, Router
 
+from .asked import is_known
 from .problems import refused
 
 FOLDER = Path(__file__).parents[1] / "page"
@@ -22,7 +23,6 @@ FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
 # A hash of its contents is in its name: what is at this address never changes.
 _HASHED = re.compile(r"(?:^|/)vendor/(?:.*[-.])(?:[0-9a-f]{8,64}|[0-9A-Z]{8})\.[a-z0-9.]+$")
-_TAG = re.compile(r'(?:W/)?("[^"]*")')
 _TEXT = ("text/", "application/json")
 TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
@@ -85,12 +85,11 @@ class Pages:
         if file is None:
             return refused(404, "not-found", "no such file")
         packed = file.packed if file.packed is not None and accepts_gzip(request) else None
-        tag = f'"{file.tag}"' if packed is None else f'"{file.tag}-gzip"'
-        fields = (("ETag", tag), ("Cache-Control", file.cache), *more)
+        tag = file.tag if packed is None else f"{file.tag}-gzip"
+        fields = (("ETag", f'"{tag}"'), ("Cache-Control", file.cache), *more)
         if file.packed is not None:
             fields = (*fields, ("Vary", "Accept-Encoding"))
-        known = request.field("if-none-match")
-        if known is not None and (known.strip() == "*" or tag in _TAG.findall(known)):
+        if is_known(request, tag):
             return Response(None, 304, fields)
         if packed is not None:
             return Response(packed, 200, (*fields, ("Content-Encoding", "gzip")), file.kind)
