@@ -1,7 +1,6 @@
 """Changes as messages for a project's pages, in pieces of bounded size."""
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -9,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from hotpath.ide.files.paths import href, shown
+from hotpath.ide.files.reading import etag_of
 from hotpath.ide.walking import open_beneath
 
 from .tree import Change
@@ -22,7 +22,7 @@ ROUND_FILES = 512
 MAX_CHANGES = 128
 
 
-def etag_of(root_fd: int, path: bytes) -> tuple[str | None, int]:
+def looked_at(root_fd: int, path: bytes) -> tuple[str | None, int]:
     """The etag of what the file has now, and its size; None when it is no file, cannot be read, or is large."""
     with suppress(OSError):
         fd = open_beneath(root_fd, path, os.O_RDONLY)
@@ -30,7 +30,7 @@ def etag_of(root_fd: int, path: bytes) -> tuple[str | None, int]:
             if stat.S_ISREG(os.fstat(fd).st_mode):
                 content = file.read(MAX_HASHED + 1)
                 if len(content) <= MAX_HASHED:
-                    return hashlib.blake2b(content, digest_size=16).hexdigest(), len(content)
+                    return etag_of(content), len(content)
     return None, MAX_HASHED
 
 
@@ -41,7 +41,7 @@ def messages(root_fd: int, changes: Sequence[Change]) -> Iterator[dict[str, Any]
     for change in changes:
         etag = None
         if change.kind == "file" and change.op != "remove" and files_left and bytes_left > 0:
-            etag, size = etag_of(root_fd, change.path)
+            etag, size = looked_at(root_fd, change.path)
             files_left -= 1
             bytes_left -= size
         told.append({"op": change.op, "path": shown(change.path), "kind": change.kind,

@@ -10,7 +10,7 @@ import pytest
 from hotpath.ide import usage, walking
 from hotpath.ide.backup.gathering import Gathering
 from hotpath.ide.walking import FOLDER, walk
-from hotpath.ide.watching.telling import etag_of
+from hotpath.ide.watching.telling import looked_at
 
 ROUNDS = 150
 
@@ -81,7 +81,7 @@ def test_no_etag_is_of_what_lies_outside(place):
     root, outside = place
     root_fd = os.open(root, FOLDER)
     with swapping(root / "swap", outside):
-        tags = {etag_of(root_fd, path)[0] for _ in range(ROUNDS) for path in (b"swap/file", b"swap/deep/file")}
+        tags = {looked_at(root_fd, path)[0] for _ in range(ROUNDS) for path in (b"swap/file", b"swap/deep/file")}
     os.close(root_fd)
     assert tags - {None} <= {hashlib.blake2b(b"mine", digest_size=16).hexdigest()}
 
