@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import secrets
 import threading
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 
 import msgspec
 
 from hotpath.core.durable import write_private
+from hotpath.ide.files.times import moment
 
 NAME = "project.json"
 ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
@@ -44,7 +45,7 @@ def is_id(text: str) -> bool:
 
 def now() -> str:
     """This moment, to the millisecond: projects are sorted by it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment(time.time_ns())
 
 
 def read(folder: Path) -> Record:
