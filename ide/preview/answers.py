@@ -3,11 +3,9 @@ from __future__ import annotations
 
 import html
 
+from hotpath.core.serve.problem import phrase
 from hotpath.core.wire import http1
 
-REASONS = {400: "Bad Request", 404: "Not Found", 408: "Request Timeout", 413: "Content Too Large",
-           414: "URI Too Long", 421: "Misdirected Request", 431: "Request Header Fields Too Large",
-           501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
 RELOAD_S = 2
 
 PAGE = """\
@@ -41,4 +39,4 @@ def answer(status: int, title: str, text: str, *, as_page: bool, reloads: bool =
         headers.append(("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"))
     if reloads:
         headers.append(("Retry-After", str(RELOAD_S)))
-    return http1.Response(status_code=status, reason=REASONS.get(status, "Error"), headers=headers), data
+    return http1.Response(status_code=status, reason=phrase(status), headers=headers), data
