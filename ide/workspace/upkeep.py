@@ -5,6 +5,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from hotpath.core.scalars import write_duration
 from hotpath.core.tasks import sleep, spawn
 from hotpath.ide.errors import Refusal
 
@@ -89,7 +90,7 @@ def idle(workspace: Workspace, project: Project, now: float) -> None:
     left_s = project.used + config.stop_after - now
     if left_s <= 0:
         log.info("stopped for idleness id=%s", project.id)
-        project.notice(f"stopped: nobody used it for {config.stop_after / 60:.0f} minutes")
+        project.notice(f"stopped: nobody used it for {write_duration(config.stop_after)}")
         project.stop()
     elif left_s <= config.warn and not project.warned:
         project.warned = True

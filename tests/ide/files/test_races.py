@@ -92,14 +92,15 @@ FOLDER_ACTS = {
 }
 
 
-def tried(act, files, make, outcomes, ways):
-    """Try it until it went so many ways, to its end being one of them."""
+def tried(act, files, swapper, outcomes, ways):
+    """Try it, while names are swapped, until it went so many ways, to its end being one of them."""
     deadline = time.monotonic() + DEADLINE_S
     i = 0
-    while i < ROUNDS or ((not outcomes["done"] or len(outcomes) < ways) and time.monotonic() < deadline):
+    while i < ROUNDS or ((not swapper.swaps or not outcomes["done"] or len(outcomes) < ways)
+                         and time.monotonic() < deadline):
         i += 1
         with suppress(FileExistsError, FileNotFoundError):
-            make()
+            swapper.make()
         try:
             said = act(files, i)
             outcomes["done"] += 1
@@ -141,7 +142,7 @@ def test_a_folder_that_is_swapped_for_a_link_out(place, outside, name):
     outcomes = Counter()
     ways = 1 if name == "delete it all" else 2      # a link can be deleted too
     with Swapper(place.root, safely) as swapper:
-        for said in tried(FOLDER_ACTS[name], place.files, safely, outcomes, ways):
+        for said in tried(FOLDER_ACTS[name], place.files, swapper, outcomes, ways):
             if isinstance(said, bytes):
                 assert SECRET not in said
                 if name == "zip":
@@ -196,7 +197,7 @@ def test_a_file_that_is_swapped_for_something_else(place, outside, name, other):
     before = snapshot(outside)
     outcomes = Counter()
     with Swapper(place.root, safely) as swapper:
-        for said in tried(FILE_ACTS[name], place.files, safely, outcomes, 1):
+        for said in tried(FILE_ACTS[name], place.files, swapper, outcomes, 1):
             assert said != SECRET
     assert snapshot(outside) == before
     assert swapper.swaps > 0
