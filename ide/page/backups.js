@@ -21,7 +21,7 @@ export function open(page) {
     } catch (error) {
       const {code, message, problem} = /** @type {import("./api.js").Failure} */ (error);
       button.hidden = code === "no-backup-configured";
-      write(text, code === "no-backup-configured" ? "No backups are made: the server's configuration names no bucket (backup.bucket)." : problem?.last ? `${message} The last good one was made ${ago(problem.last.time)}.` : message);
+      write(text, code === "no-backup-configured" ? "No backups are made: the server's configuration names no bucket (backup.bucket)." : problem?.last ? `The last good one was made ${ago(problem.last.time)}. Now ${message}` : message);
     }
   };
   const restore = (/** @type {number} */ seq, /** @type {string} */ time) => confirm("Restore this backup?", `A new project is made as this one was at ${moment(time)}.`, "Restore", async () => {

@@ -347,3 +347,11 @@ def test_a_packages_name_that_is_none_is_refused_there(bare):
 def test_backups_say_that_none_are_configured(bare):
     bare.page.get_by_role("navigation").get_by_role("button", name="Backups").click()
     expect(bare.page.get_by_text("No backups are made")).to_be_visible()
+
+
+def test_backups_say_when_the_last_one_was_made_while_the_store_is_silent(bare):
+    last = {"seq": 3, "time": "2020-01-01T00:00:00Z", "files": 1, "bytes": 2}
+    bare.page.route("**/backups", lambda route: route.fulfill(
+        status=503, json={"detail": "the store: it does not answer.", "code": "backup-failed", "last": last}))
+    bare.page.get_by_role("navigation").get_by_role("button", name="Backups").click()
+    expect(bare.page.get_by_text("The last good one was made")).to_be_visible()
