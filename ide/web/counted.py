@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections import Counter
 
 from hotpath.core.telemetry import Exposition
+from hotpath.ide.workspace.states import NEXT
 from hotpath.ide.workspace.workspace import Workspace
 
 from .contents import Contents
@@ -12,7 +13,6 @@ from .sessions import Sessions
 from .signing import Signing
 
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
-STATES = ("stopped", "starting", "running", "stopping", "failed")
 
 
 def exposed(
@@ -22,7 +22,7 @@ def exposed(
     page = Exposition()
     projects = workspace.projects()
     states = Counter[str](project.state for project in projects)
-    page.gauge("hotpath_ide_projects", "Projects, by state.", [({"state": state}, states[state]) for state in STATES])
+    page.gauge("hotpath_ide_projects", "Projects, by state.", [({"state": state}, states[state]) for state in NEXT])
     page.gauge("hotpath_ide_terminals", "Terminals whose program runs.",
                [({}, sum(project.terminals.alive for project in projects))])
     page.gauge("hotpath_ide_terminal_output_bytes", "What programs have put out on the terminals that are listed.",
