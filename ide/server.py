@@ -10,7 +10,7 @@ from contextlib import suppress
 from logging import getLogger
 
 from hotpath.core.config import Address
-from hotpath.core.errors import ConfigError, HotpathError
+from hotpath.core.errors import ConfigError, HotpathError, ListenError
 from hotpath.core.serve import Router, ServeConfig
 from hotpath.core.serve.config import Limits
 from hotpath.core.serve.exchange import Server
@@ -72,6 +72,8 @@ class Service:
         try:
             self._take_over()
             self._api.open(self._config.auth.token or offload(self._token))
+        except ListenError as error:
+            raise HotpathError(f"preview.listen: {error.cause}: {error.address}") from None
         except OSError as error:
             raise DataUnusable(f"{self._config.folder}: {error.strerror or error}") from None
         if self._sandbox.kind == "process":

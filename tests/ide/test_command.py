@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import re
+import socket
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hotpath.core.serve.testing import launched
 from hotpath.ide.command import arguments, main
@@ -110,6 +112,17 @@ def test_a_data_directory_has_one_server(tmp_path):
         assert second.returncode == 1
         assert "another server has this data directory" in second.stderr + second.stdout
         assert ide.ask("GET", "/api/projects").status == 200
+
+
+def test_a_preview_address_that_is_taken_is_said_with_its_key(tmp_path):
+    file = written(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        given = yaml.safe_load(file.read_text())
+        file.write_text(yaml.safe_dump({**given, "preview": {"listen": f"127.0.0.1:{port}"}}))
+        served = run("serve", "-c", str(file), "--listen", "127.0.0.1:0", cwd=tmp_path)
+    assert served.returncode == 1
+    assert f"preview.listen: address already in use: 127.0.0.1:{port}" in served.stderr
 
 
 def test_without_a_bucket_a_backup_says_so(tmp_path):
