@@ -105,6 +105,48 @@ def test_stop_ends_the_program_and_keeps_its_console(desk):
     expect(desk.page.get_by_role("region", name="Terminal")).to_contain_text(re.compile("ended by SIG|exited with"))
 
 
+def test_a_sandbox_that_is_started_again_gives_one_shell(bare):
+    shells = bare.page.get_by_role("tablist", name="Terminals").get_by_role("tab")
+    bare.shell("echo fir''st")
+    bare.shows("shell", "first")
+    bare.ide.right(200, "POST", f"/api/projects/{bare.id}/stop")
+    bare.button("Start sandbox").click()
+    bare.shell("echo seco''nd")
+    bare.shows("shell", "second")
+    expect(shells).to_have_text(["Shell 1"])
+    assert len(bare.ide.right(200, "GET", f"/api/projects/{bare.id}/terminals")["terminals"]) == 1
+
+
+def test_a_failed_start_is_said_once_and_tried_again_when_the_project_is_opened(bare):
+    starts = f"**/api/projects/{bare.id}/start"
+    bare.ide.right(200, "POST", f"/api/projects/{bare.id}/stop")
+    bare.page.route(starts, lambda route: route.fulfill(
+        status=503, content_type="application/problem+json", body='{"code": "sandbox-failed", "detail": "no engine"}'))
+    failed = {**bare.ide.right(200, "GET", f"/api/projects/{bare.id}"), "state": "failed", "error": "no engine"}
+    bare.page.route(f"**/api/projects/{bare.id}", lambda route: route.fulfill(json=failed))
+    bare.button("Start sandbox").click()
+    notices = bare.page.get_by_role("status", name="Notices")
+    expect(notices).to_have_text("no engine")
+    bare.button("Run").click()
+    expect(bare.button("Run")).to_be_enabled()
+    expect(notices).to_have_text("no engine")
+    bare.page.unroute(starts)
+    bare.page.reload()
+    bare.shell("echo ba''ck")
+    bare.shows("shell", "back")
+
+
+def test_ctrl_g_goes_to_a_line_also_behind_a_search(bare):
+    bare.editor("a.txt").click()
+    bare.page.keyboard.press("Control+f")
+    expect(bare.page.get_by_role("textbox", name="Find")).to_be_focused()
+    bare.page.keyboard.press("Escape")
+    bare.page.keyboard.press("Control+g")
+    bare.page.keyboard.insert_text("4")
+    bare.page.keyboard.press("Enter")
+    expect(bare.page.get_by_text("Line 4, column 1")).to_be_visible()
+
+
 def test_home_filters_renames_and_deletes_with_undo(desk):
     for name in ("alpha", "beta"):
         desk.ide.create(f"{name} of home", "bare", start=False)
