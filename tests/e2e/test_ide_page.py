@@ -132,6 +132,7 @@ def test_a_failed_start_is_said_once_and_tried_again_when_the_project_is_opened(
     expect(notices).to_have_text("no engine")
     bare.page.unroute(starts)
     bare.page.reload()
+    expect(bare.editor("a.txt")).to_be_visible()
     bare.shell("echo ba''ck")
     bare.shows("shell", "back")
 
