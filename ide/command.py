@@ -57,7 +57,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     one.add_argument("id", metavar="ID", help="of the project")
     one = command("restore", "take a backup up as a new project",
                   "Make a new project of a backup, and print its id. The old project stays as it is. A server "
-                  "that runs shows the new one from its next start on; its page's own Restore shows it at once.", run_restore)
+                  "that runs shows the new one from its next start on; its page's own Restore shows it at once.",
+                  run_restore)
     config(one)
     one.add_argument("id", metavar="ID", help="of the project that was backed up, here or elsewhere")
     one.add_argument("--seq", type=number, metavar="N", help="which backup (default: the last)")
