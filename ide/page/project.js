@@ -209,10 +209,10 @@ export class ProjectPage {
   /** Something may have been missed. */
   async readAgain() {
     this.files.lookAtAll();
+    const hadShell = this.terminals.hasShell;       // one that is asked for meanwhile is not yet in what comes
     const [, {terminals}, {ports}] = await Promise.all([this.tree.reload(), this.api.tell("/terminals"), this.api.tell("/ports")])
       .catch(() => [null, {terminals: null}, {ports: null}]);
     if (terminals) {
-      const hadShell = this.terminals.hasShell;
       this.terminals.hear(terminals);
       this.ports.hear(ports, true);
       this.run.draw();
