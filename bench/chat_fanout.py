@@ -106,13 +106,15 @@ def rows(senders: str, taken: Mapping[str, Sequence[Fan]]) -> list[tuple[str, ..
     for name, fans in taken.items():
         samples = [fan.sample for fan in fans]
         # Deliveries per CPU-second, ours over theirs: the inverse of what each costs.
+        # A short run may cost less than the clock of a process can say.
+        cpu_us = middle(samples, lambda s: s.cpu_us)
         ratio = Spread.of([b.cpu_us / a.sample.cpu_us for a, b in zip(taken[OURS], samples, strict=True)]) \
-            if OURS in taken else None
+            if OURS in taken and all(fan.sample.cpu_us for fan in taken[OURS]) else None
         goal = GOALS.get((senders, name))
         found.append((
-            senders, name, f"{1e6 / middle(samples, lambda s: s.cpu_us):,.0f}",
+            senders, name, f"{1e6 / cpu_us:,.0f}" if cpu_us else "–",
             "1" if name == OURS else "" if ratio is None else str(ratio),
-            f"{middle(samples, lambda s: s.cpu_us):.2f}", f"{middle(samples, lambda s: s.user_us):.2f}",
+            f"{cpu_us:.2f}", f"{middle(samples, lambda s: s.user_us):.2f}",
             f"{middle(samples, lambda s: s.cpu_us - s.user_us):.2f}",
             f"{median(fan.events_per_read for fan in fans):.1f}",
             f"{middle(samples, lambda s: s.load.per_s):,.0f}", f"{middle(samples, lambda s: s.load.p50_ms):.2f}",

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from hotpath.core.config import Address
+from hotpath.core.probing import is_well
+
 from .core import BenchmarkError
 from .ide_sockets import COLS, ROWS, Plain, Socket, Term
 from .machine import first_line
@@ -102,6 +105,11 @@ def ide(kind: str) -> Iterator[Ide]:
         file.write_text(CONFIG.format(port=port, preview=preview, folder=folder, token=TOKEN, kind=kind))
         argv = [sys.executable, "-P", "-m", "hotpath.ide", "serve", "--config", str(file)]
         with Server(f"hotpath-ide {kind}", argv, port, folder / "output") as server:
+            until_s = time.monotonic() + FRESH_S
+            while not is_well(Address("127.0.0.1", port)):      # 503 until its projects are taken up
+                if time.monotonic() > until_s:
+                    raise StartError(f"hotpath-ide is not well: {(folder / 'output').read_text()[-1000:]}")
+                time.sleep(0.02)
             yield Ide(server, folder / "data")
 
 
