@@ -18,7 +18,9 @@ document.addEventListener("securitypolicyviolation", ({violatedDirective, blocke
   window.violations.push(`${violatedDirective} ${blockedURI} ${sourceFile}:${lineNumber}`));
 """
 # What Chromium itself says of answers that are no success, and of its own way to draw.
-OF_CHROMIUM = re.compile(r"status of (401|404|409|412|422|503)|net::ERR_|WebSocket connection to|GPU stall|WebGL")
+OF_CHROMIUM = re.compile(r"status of (401|404|409|412|422|503)|net::ERR_|WebSocket connection to|GPU stall|WebGL"
+                         # xterm.js says how late it is; nothing here asks for a time.
+                         r"|task queue exceeded allotted deadline")
 
 
 class Desk:
