@@ -239,14 +239,14 @@ def swap_back(volume: Volume, spot: Spot, name: bytes, put: tuple[int, int]) -> 
         held = identity(os.stat(name, dir_fd=volume.tmp, follow_symlinks=False))
         try:
             exchange(volume.tmp, name, spot.folder, spot.name)
-        except FileNotFoundError:
-            # A program removed the file meanwhile, and meant it; the history takes the content. Nothing takes a folder.
-            if not stat.S_ISREG(os.stat(name, dir_fd=volume.tmp, follow_symlinks=False).st_mode):
-                restore(volume, spot, name)
-            return
+        except FileNotFoundError:           # a program removed the file meanwhile, and meant it
+            break
         if identity(os.stat(name, dir_fd=volume.tmp, follow_symlinks=False)) == put:
-            return
+            break
         put = held
+    # Our draft, or what a program has a newer thing for. The history takes a content. Nothing takes a folder.
+    if not stat.S_ISREG(os.stat(name, dir_fd=volume.tmp, follow_symlinks=False).st_mode):
+        restore(volume, spot, name)
 
 
 def restore(volume: Volume, spot: Spot, name: bytes) -> bytes | None:

@@ -306,6 +306,26 @@ def test_a_file_that_becomes_something_else_meanwhile_is_given_back(place, monke
         assert (place.root / "f/inner").read_bytes() == b"inner"
 
 
+def test_a_folder_whose_place_is_taken_again_and_again_ends_beside_it(place, monkeypatch):
+    monkeypatch.setattr(saving, "TURNS", 1)
+    etag = made(place, b"f", b"one")
+
+    def become(name):
+        def act():
+            path = place.root / "f"
+            if path.exists():
+                path.unlink()
+            path.mkdir()
+            (path / name).touch()
+        return act
+
+    Moment(monkeypatch, become("first"), become("second"))
+    with pytest.raises(NotAFile):
+        replace(place, b"f", b"mine", etag)
+    assert sorted(path.name for path in place.root.rglob("*") if path.is_file()) == ["first", "second"]
+    assert (place.root / "f/first").exists()
+
+
 def test_a_name_taken_at_the_very_moment_is_not_replaced(place, monkeypatch):
     real = saving.rename_new
 
