@@ -181,7 +181,9 @@ def test_a_file_that_is_swapped_for_something_else(place, outside, name, other):
             if os.path.lexists(one):
                 continue
             if any(os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode) for path in paths):
-                one.write_bytes(b"inner")
+                # Only a new one: the other thread may just have made a pipe there, and a writer waits for its reader.
+                with one.open("xb") as file:
+                    file.write(b"inner")
             elif other == "link":
                 os.symlink(outside / "f", one)
             elif other == "pipe":
