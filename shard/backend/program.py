@@ -60,11 +60,13 @@ class Program:
         if install is None:
             raise CannotStart("mariadb-install-db is not installed, and makes what mariadbd starts on: "
                               "apt-get install mariadb-server-core mariadb-client-core")
+        # A tmpdir of its own: a server that starts removes the temporary tables of all that share its tmpdir.
         _run(sandbox, folder, lambda seen: [
-            install, "--no-defaults", *FILES, REDO["mariadb"], f"--datadir={seen}", "--skip-test-db",
-            "--auth-root-authentication-method=normal", "--skip-name-resolve"])
+            install, "--no-defaults", *FILES, REDO["mariadb"], f"--datadir={seen}", f"--tmpdir={seen}",
+            "--skip-test-db", "--auth-root-authentication-method=normal", "--skip-name-resolve"])
         _run(sandbox, folder, lambda seen: [
-            self.path, "--no-defaults", *FILES, REDO["mariadb"], f"--datadir={seen}", "--bootstrap", "--skip-log-bin"],
+            self.path, "--no-defaults", *FILES, REDO["mariadb"], f"--datadir={seen}", f"--tmpdir={seen}", "--bootstrap",
+            "--skip-log-bin"],
             b"DELETE FROM mysql.global_priv WHERE Host <> 'localhost' OR User = '';\n")
 
 
