@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.chat.databases import MariaDb, missing, running_mariadb
 from tests.chat.house import OwnRedis
+from tests.mariadb import MariaDb, missing, running_mariadb
 
 EMBEDDED, REAL = "sqlite and embedded redis", "mariadbd and redis-server"
 ENGINES = (EMBEDDED, REAL)

@@ -14,7 +14,7 @@ import pytest
 from hotpath.core.config import Address, Rate, dump
 from hotpath.core.serve.config import AccessLog, ErrorLog, Log
 from tests.chat.api.serving import SERVE, Api, make_config, raw, running_redis, serving, stopped
-from tests.chat.databases import missing, running_mariadb
+from tests.mariadb import missing, running_mariadb
 from tests.waiting import free_port, running, wait_for, wait_for_port
 
 # On a listening socket that it is handed.

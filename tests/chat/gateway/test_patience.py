@@ -6,8 +6,8 @@ import pytest
 from hotpath.chat.gateway.patience import patiently
 from hotpath.chat.store import Unavailable
 from hotpath.core.tasks import run
-from tests.chat.databases import missing, running_mariadb
 from tests.chat.gateway.rig import rig
+from tests.mariadb import missing, running_mariadb
 
 
 def test_it_is_asked_until_it_answers():

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from hotpath.chat.config import ChatConfig, DatabaseConfig
 from hotpath.chat.store import CreateUser, Database, Join, PostMessage, Reader, Unavailable
 from hotpath.chat.store import database as database_module
-from tests.chat.databases import MariaDb, missing, running_mariadb
+from tests.mariadb import MariaDb, missing, running_mariadb
 from tests.waiting import wait_for
 
 from .worlds import World, running

@@ -9,7 +9,7 @@ from hotpath.shard.config import PoolConfig
 from hotpath.shard.endpoint import Endpoint
 from hotpath.shard.engine import Statement
 from hotpath.shard.engine.mysql import MySqlShard
-from tests.chat.databases import MariaDb, missing, running_mariadb
+from tests.mariadb import MariaDb, missing, running_mariadb
 
 _CREATE = Statement("CREATE TABLE IF NOT EXISTS t (id BIGINT PRIMARY KEY, v VARCHAR(20) COLLATE utf8mb4_nopad_bin, "
                     "n TINYINT NOT NULL DEFAULT 0 CHECK (n <> 99)) ENGINE=InnoDB")

@@ -26,7 +26,7 @@ from hotpath.shard.engine import Statement
 from hotpath.shard.engine.errors import Duplicate, Full, Lost, NoSuchTable, OutOfRange, StatementRefused
 from hotpath.shard.engine.mysql import MySqlShard
 from hotpath.shard.engine.sqlite import SqliteShard, create
-from tests.chat.databases import MariaDb
+from tests.mariadb import MariaDb
 from tests.shard.engine.cutting import Line
 from tests.shard.engine.forking import child_says
 from tests.waiting import wait_for
