@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from hotpath.core.serve import Request, RequestError, Response, Router, problem
+from hotpath.core.serve.conditions import is_known, tags_of
 from hotpath.crdt.config import CrdtLimits
 from hotpath.crdt.replica import Outcome, Replica, Wish
 
@@ -16,14 +17,12 @@ from .spelling import (
     body_of,
     checked_key,
     flag_of,
-    is_known,
     key_of,
     path_of,
     payload_given,
     payload_of,
     query_of,
     stamped,
-    tags_of,
 )
 
 # What surrounds a value in the body of an add, beyond its key: base64 is a third longer, JSON may escape each byte.

@@ -24,10 +24,6 @@ KEY_PREFIX = "/kv/"
 
 RETRY = (("Retry-After", "1"),)
 
-# An entity tag (RFC 9110 section 8.8.3), alone or in a list; the stamps of ours hold no quote and no comma.
-_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-_BLANKS = " \t"
-
 Body = TypeVar("Body")
 
 
@@ -195,32 +191,6 @@ def flag_of(query: dict[str, str], name: str) -> bool:
     if text not in ("true", "false"):
         raise RequestError(f"{name} {text!r} is not allowed; allowed: true or false", 422)
     return text == "true"
-
-
-# Conditions (RFC 9110 section 13.1)
-
-def tags_of(condition: str) -> list[tuple[bool, str]] | None:
-    """(weak, tag) of each in If-Match or If-None-Match; None for `*`. RequestError 400."""
-    rest = condition.strip(_BLANKS)
-    if rest == "*":
-        return None
-    tags = []
-    while rest:
-        if rest[0] == ",":                  # an empty element of the list
-            rest = rest[1:].lstrip(_BLANKS)
-            continue
-        match = _TAG.match(rest)
-        if match is None or rest[match.end():].lstrip(_BLANKS)[:1] not in ("", ","):
-            raise RequestError("a condition is * or a list of entity tags in quotes")
-        tags.append((match[1] is not None, match[2]))
-        rest = rest[match.end():].lstrip(_BLANKS)
-    return tags
-
-
-def is_known(condition: str, stamp: str) -> bool:
-    """Whether If-None-Match names this stamp, by weak comparison."""
-    tags = tags_of(condition)
-    return tags is None or any(tag == stamp for _weak, tag in tags)
 
 
 # Answers

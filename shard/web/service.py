@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hotpath.core.net.loop import Loop
 from hotpath.core.serve import Router
+from hotpath.core.serve.door import guard
 from hotpath.core.serve.exchange import Server
 from hotpath.core.tasks import offload, sleep, use_threads
 from hotpath.shard.config import ShardConfig
@@ -14,7 +15,6 @@ from hotpath.shard.schema import Table
 
 from . import data, pages
 from .admin import Administration
-from .door import guard
 from .events import Feed
 from .lanes import Lanes, threads_for
 from .metrics import Meter
@@ -52,7 +52,7 @@ class Service:
         self._feed = Feed(lambda: self._status)
         self._feed.routes(app)
         pages.routes(app)
-        app.guard = guard(self._token, pages.paths())
+        app.guard = guard(self._token, pages.paths(), realm="hotpath-shard")
         app.exposed = self._exposed
         app.at_worker(self._attach)
         app.at_open(self._open)

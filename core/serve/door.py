@@ -6,15 +6,17 @@ import ipaddress
 from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
-from hotpath.core.serve import Request, Response, problem
+from .problem import problem
+from .request import Request
+from .response import Response
 
 READING = ("GET", "HEAD")
 
 Guard = Callable[[Request], Response | None]
 
 
-def guard(token: str | None, open_routes: Collection[str]) -> Guard:
-    """What is asked before every handler. `open_routes` need no token: they show nothing of the cluster."""
+def guard(token: str | None, open_routes: Collection[str], *, realm: str) -> Guard:
+    """What is asked before every handler. `open_routes` need no token: they show no data. `realm`: who asks for it."""
     expected = None if token is None else token.encode()
 
     def ask(request: Request) -> Response | None:
@@ -28,7 +30,7 @@ def guard(token: str | None, open_routes: Collection[str]) -> Guard:
         if hmac.compare_digest(given.strip().encode("latin-1"), expected) and scheme.lower() == "bearer":
             return None
         return problem(401, detail="the token is missing or wrong; allowed: Authorization: Bearer TOKEN",
-                       headers=(("WWW-Authenticate", 'Bearer realm="hotpath-shard"'),))
+                       headers=(("WWW-Authenticate", f'Bearer realm="{realm}"'),))
 
     return ask
 
