@@ -1,6 +1,6 @@
 // One replica as a column: how it is, a form to add, and a row for each key.
 
-import {arrange, copyOf, mark, write} from "./dom.js";
+import {arrange, copyOf, mark, write} from "./kit/dom.js";
 import {drawFingerprint} from "./fingerprint.js";
 import {MOST_KEYS} from "./listing.js";
 import {badge, Row} from "./row.js";

@@ -1,6 +1,6 @@
 // A root digest at a glance: four coloured squares and its first digits. Equal states look equal.
 
-import {drawn, write} from "./dom.js";
+import {drawn, write} from "./kit/dom.js";
 
 const SQUARES = 4;
 const SIZE = 12;

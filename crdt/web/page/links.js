@@ -1,6 +1,6 @@
 // The links between the replicas: how each is, and a button to cut it or heal it.
 
-import {arrange, copyOf, mark, write} from "./dom.js";
+import {arrange, copyOf, mark, write} from "./kit/dom.js";
 
 // Brackets over more columns than that are a thicket.
 const MOST_BRACKETED = 3;

@@ -2,7 +2,7 @@
 
 import {Column} from "./column.js";
 import {compare} from "./compare.js";
-import {arrange, byId, mark, write} from "./dom.js";
+import {arrange, byId, mark, write} from "./kit/dom.js";
 import {Group} from "./group.js";
 import {Links, pairs, setCut} from "./links.js";
 import {Losses} from "./losses.js";
@@ -12,7 +12,7 @@ import {verdictOn} from "./verdict.js";
 
 const ASK_AGAIN_MS = 1000;
 const COLUMN_REM = 20;          // no column is narrower
-const HUES = 5;                 // colours in theme.css
+const HUES = 5;                 // colours in kit/theme.css
 const SAMPLE_MS = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 250;
 
 /** @typedef {import("./replica.js").Replica} Replica */

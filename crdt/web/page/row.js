@@ -1,6 +1,6 @@
 // One key at one replica: its value to edit, its stamp, and the writes that lost.
 
-import {copyOf, mark, write} from "./dom.js";
+import {copyOf, mark, write} from "./kit/dom.js";
 import {isLater, timeOf, writerOf} from "./stamp.js";
 import {read, shown} from "./values.js";
 

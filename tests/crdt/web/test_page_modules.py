@@ -1,39 +1,25 @@
 """The page's rules, each in its module: what a stamp says, how values are typed, who differs, which writes lost."""
 from __future__ import annotations
 
-import functools
-import http.server
-import threading
-
 import pytest
 
-from hotpath.crdt.web.pages import FOLDER
+from hotpath.core.serve import Router
+from hotpath.core.serve.testing import serving
+from hotpath.crdt.web.pages import routes
 from tests.browser import chromium
 
 A1, A2, B1, C1 = (f"{ms << 16:016x}-{name}" for ms, name in ((1, "a"), (2, "a"), (1, "b"), (9, "c")))
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """The page's files, without a word."""
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def page():
     """A browser that may import the page's modules; of the page itself nothing runs."""
-    handler = functools.partial(Quiet, directory=str(FOLDER))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, chromium() as browser:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            page = browser.new_page(timezone_id="UTC")
-            page.goto(f"http://127.0.0.1:{server.server_port}/icon.svg")
-            yield page
-        finally:
-            server.shutdown()
-            thread.join()
+    app = Router()
+    routes(app)
+    with serving(app) as served, chromium() as browser:
+        page = browser.new_page(timezone_id="UTC")
+        page.goto(f"http://{served.address}/icon.svg")
+        yield page
 
 
 @pytest.fixture

@@ -60,6 +60,19 @@ export function arrange(parent, wanted) {
   });
 }
 
+/**
+ * An element with text.
+ * @param {string} tag @param {string} [text] @param {string} [className] @returns {any}
+ */
+export function made(tag, text = "", className = "") {
+  const element = document.createElement(tag);
+  if (className) {
+    element.className = className;
+  }
+  element.textContent = text;
+  return element;
+}
+
 /** @param {string} name @param {Record<string, string | number>} attributes @returns {SVGElement} */
 export function drawn(name, attributes) {
   const element = document.createElementNS(SVG, name);
