@@ -1,0 +1,1 @@
+"""Items, locks, counters and scenarios over HTTP."""
