@@ -16,6 +16,7 @@ from tests.chat.ups import chat_up
 from tests.ide.paths import public_folder
 from tests.ide.servers import serving as serving_ide
 from tests.ide.servers import written
+from tests.locking.web.servers import serving as serving_locking
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -72,6 +73,21 @@ def test_the_chat_answers_as_shown(tmp_path):
     assert answers[0]["admin"] is True
     assert answers[3] == answers[4] == answers[5]["messages"][0]
     assert answers[3]["text"] == "green?"
+
+
+def test_the_tally_is_three(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(block("python", "hotpath.locking"), {})
+
+
+def test_the_items_answer_as_shown(tmp_path):
+    with serving_locking("--data", str(tmp_path / "data")) as server:
+        script = block("bash", "counters/visits").replace("http://127.0.0.1:8090", f"http://{server.address}")
+        done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    made, changed, stale, lock, locked, counter = (
+        json.loads(line) for line in done.stdout.replace("}{", "}\n{").splitlines())
+    assert (made["version"], changed["version"], counter["value"]) == (1, 2, 1)
+    assert (stale["status"], stale["version"], locked["status"], lock["owner"]) == (412, 2, 423, "ada")
 
 
 def test_the_ide_answers_as_shown():
