@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from .policies import backoff_s, check
+from .policies import Escalating, Policy, backoff_s, check
 
 
 class Adaptive:
@@ -14,8 +14,8 @@ class Adaptive:
     had none lately count for their table too, and when a second row had one, all of it is locked for as long: where
     many rows are contended a little, none of them is seen often enough. An attempt behind a conflict locks all.
 
-    On SQLite a lock stops everybody, whatever the row. So where the work takes longer, from its first read on, than its
-    COMMIT, only the last attempt is locked.
+    On SQLite a lock stops everybody, whatever the row, and there was no measurement in which it paid: there only the
+    last attempt is locked.
 
     Rows and tables share `slots` places by their hash, so the memory is bounded.
     """
@@ -25,7 +25,6 @@ class Adaptive:
     TABLE = 2 * HIT - 1     # two, with a success between them at most; so a hot row alone does not lock the others
     FIRST = 16
     MOST = 1024
-    LONG = 2            # at most so many units whose work was longer than their COMMIT are remembered
 
     def __init__(self, attempts: int = 10, base: float = 0.005, cap: float = 0.5, *, slots: int = 4096) -> None:
         check(attempts, base, cap)
@@ -38,15 +37,14 @@ class Adaptive:
         self._scores = [0] * slots
         self._grants = [0] * slots
         self._left = [0] * slots
-        self._long = 0                      # as many units go by until a lock is tried again
 
     def locks(self, attempt: int) -> bool:
         """See Policy."""
-        return attempt > 1 if self._long == 0 else attempt >= self.attempts
+        return attempt > 1
 
     def locks_row(self, row: tuple[type, Hashable]) -> bool:
         """See Policy."""
-        return self._long == 0 and (self._spend(hash(row)) or self._spend(hash(row[0])))
+        return self._spend(hash(row)) or self._spend(hash(row[0]))
 
     def conflicted(self, row: tuple[type, Hashable]) -> None:
         """See Policy."""
@@ -62,9 +60,9 @@ class Adaptive:
             else:
                 self._scores[slot] = self._grants[slot] = 0
 
-    def took(self, work_s: float, commit_s: float) -> None:
+    def on_one_lock(self) -> Policy:
         """See Policy."""
-        self._long = min(self._long + 1, self.LONG) if work_s > commit_s else max(self._long - 1, 0)
+        return Escalating(self.attempts - 1, self.attempts, self.base, self.cap)
 
     def wait_s(self, attempt: int) -> float:
         """See Policy."""

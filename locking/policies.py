@@ -31,8 +31,8 @@ class Policy(Protocol):
         """An attempt that loaded the row without a lock was committed."""
         ...
 
-    def took(self, work_s: float, commit_s: float) -> None:
-        """Of a committed attempt, only where a lock stops everybody: from its first read to its COMMIT, and that."""
+    def on_one_lock(self) -> Policy:
+        """The policy to go by where there is one lock for all rows, as in SQLite."""
         ...
 
     def wait_s(self, attempt: int) -> float:
@@ -65,8 +65,9 @@ class _Steady:
     def passed(self, row: tuple[type, Hashable]) -> None:
         """See Policy."""
 
-    def took(self, work_s: float, commit_s: float) -> None:
-        """See Policy."""
+    def on_one_lock(self) -> Policy:
+        """The same."""
+        return self
 
     def wait_s(self, attempt: int) -> float:
         """See Policy."""

@@ -29,7 +29,7 @@ NOT_BEGUN = (CoroutineType, GeneratorType, AsyncGeneratorType)
 class Tx:
     """One attempt, as the work sees it."""
 
-    __slots__ = ("_free", "_locked", "_locks_all", "_policy", "_read_s", "_unguarded", "_until_s", "attempt", "session")
+    __slots__ = ("_free", "_locked", "_locks_all", "_policy", "_unguarded", "_until_s", "attempt", "session")
 
     def __init__(self, session: Session, attempt: int, policy: Policy, until_s: float | None) -> None:
         """`until_s`: no lock is waited for beyond this moment of time.monotonic()."""
@@ -42,7 +42,6 @@ class Tx:
         # it anew, in another version than the one that was looked at.
         self._free: dict[tuple[type, Hashable], object] = {}
         self._unguarded: list[object] = []  # of these, the ones without a version
-        self._read_s: float | None = None   # when the first row had been read
 
     @property
     def locking(self) -> bool:
@@ -55,13 +54,10 @@ class Tx:
         # What was read without a lock stays so: a lock would show it as it is now, and what was made of it would pass.
         if name not in self._free and (self._locks_all or self._policy.locks_row(name)):
             self._locked = True
-            found = locked(self.session, model, [key], timeout=self._left_s())[0]
-            self._read_s = self._read_s or time.perf_counter()
-            return found
+            return locked(self.session, model, [key], timeout=self._left_s())[0]
         row = self.session.get(model, key)
         if row is None:
             raise Missing(model, key)
-        self._read_s = self._read_s or time.perf_counter()
         self._free[name] = row
         if not isinstance(row, Versioned) and mapper_of(model).version_id_col is None:
             if not self._unguarded:
@@ -95,6 +91,8 @@ def run(where: Engine | sessionmaker[Session], fn: Callable[[Tx], T], policy: Po
         raise TypeError(f"policy {policy!r}: an object is needed, as Optimistic()")
     if deadline is not None and not 0 <= deadline < math.inf:       # nan is not, either
         raise ValueError(f"deadline {deadline}: allowed from 0, in seconds, or None")
+    if on_sqlite(where):
+        policy = policy.on_one_lock()
     until_s = None if deadline is None else time.monotonic() + deadline
     attempt = 1
     while True:
@@ -116,6 +114,12 @@ def run(where: Engine | sessionmaker[Session], fn: Callable[[Tx], T], policy: Po
         attempt += 1
 
 
+def on_sqlite(where: Engine | sessionmaker[Session]) -> bool:
+    """Whether the sessions go there, as far as can be told without opening one."""
+    bind = where if isinstance(where, Engine) else where.kw.get("bind")
+    return bind is not None and bind.dialect.name == "sqlite"
+
+
 def _attempt(where: Engine | sessionmaker[Session], fn: Callable[[Tx], T], policy: Policy, stats: Stats | None,
              attempt: int, until_s: float | None) -> T:
     """One. Raises Retriable for what another may mend."""
@@ -134,11 +138,9 @@ def _attempt(where: Engine | sessionmaker[Session], fn: Callable[[Tx], T], polic
             raise TypeError(f"the work returned a {type(value).__name__}: nothing of it was done")
         if session.get_transaction() is not ours_only:
             raise TypeError("the work ended its transaction by itself: to commit is run's, to give up is to raise")
-        worked_s = time.perf_counter()
         # By itself: what fails here was surely not committed.
         session.flush()
         committing = True
-        commit_s = time.perf_counter()
         session.commit()
     except BaseException as error:
         kind = classify(error)
@@ -171,8 +173,6 @@ def _attempt(where: Engine | sessionmaker[Session], fn: Callable[[Tx], T], polic
         session.close()
     for row in tx._free:
         policy.passed(row)
-    if tx._read_s is not None and session.get_bind().dialect.name == "sqlite":
-        policy.took(worked_s - tx._read_s, time.perf_counter() - commit_s)
     if stats is not None:
         stats.committed(locked=tx._locked)
     return value

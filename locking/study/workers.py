@@ -233,11 +233,16 @@ class Until:
     """
 
     def __init__(self, policy: Policy, end_s: float) -> None:
+        self._policy = policy
         self._end_s = end_s
         self._wait_s = policy.wait_s
         self.attempts = policy.attempts
         self.locks, self.locks_row = policy.locks, policy.locks_row
-        self.conflicted, self.passed, self.took = policy.conflicted, policy.passed, policy.took
+        self.conflicted, self.passed = policy.conflicted, policy.passed
+
+    def on_one_lock(self) -> Until:
+        """As the policy says."""
+        return Until(self._policy.on_one_lock(), self._end_s)
 
     def wait_s(self, attempt: int) -> float:
         """As the policy says. Raises TimeIsUp."""

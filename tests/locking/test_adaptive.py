@@ -5,8 +5,10 @@ import random
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.orm import sessionmaker
 
 from hotpath import locking as L
+from tests.locking.databases import SERVERS
 from tests.locking.rows import Plain, Tally, set_value, store, value_of
 
 AT_ONCE = {"base": 0.0, "cap": 0.0}
@@ -105,20 +107,28 @@ def test_an_attempt_behind_a_conflict_locks_all() -> None:
     assert [L.Adaptive().locks(n) for n in (1, 2, 10)] == [False, True, True]
 
 
-def test_where_a_lock_stops_everybody_long_work_is_not_locked() -> None:
-    policy = L.Adaptive(attempts=10)
-    conflicts(policy, HOT, 20)
-    policy.took(1.0, 0.001)             # one that stalled is forgotten with the next
-    policy.took(0.0001, 0.001)
-    assert policy.locks_row(HOT)
-    for _ in range(20):
-        policy.took(0.010, 0.001)
-    assert not policy.locks_row(HOT)
-    assert [policy.locks(n) for n in (1, 2, 9, 10)] == [False, False, False, True]      # the last must go well
-    for _ in range(20):
-        policy.took(0.0001, 0.001)      # it got shorter
-    assert policy.locks_row(HOT)
-    assert policy.locks(2)
+def test_where_a_lock_stops_everybody_only_the_last_attempt_is_locked() -> None:
+    there = L.Adaptive(attempts=10, base=0.1, cap=0.2).on_one_lock()
+    assert [there.locks(n) for n in (1, 2, 9, 10)] == [False, False, False, True]       # which must go well
+    assert (there.attempts, there.base, there.cap) == (10, 0.1, 0.2)
+    assert not there.locks_row(HOT)
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+def test_run_goes_by_it_on_sqlite(backend: str, stored: Engine) -> None:
+    store(stored, Tally(id=1))
+    locked = []
+
+    def work(tx: L.Tx) -> None:
+        tx.load(Tally, 1)
+        locked.append(tx.locking)
+        if tx.attempt < 4:
+            raise L.Conflict(1, 1, 2)
+
+    for where in (stored, sessionmaker(stored)):
+        locked.clear()
+        L.run(where, work, L.Adaptive(attempts=4, **AT_ONCE))
+        assert locked == ([False, False, False, True] if backend == "sqlite" else [False, True, True, True])
 
 
 @pytest.mark.parametrize("slots", [0, -1])
@@ -127,11 +137,11 @@ def test_no_slots_is_refused(slots: int) -> None:
         L.Adaptive(slots=slots)
 
 
-def test_run_teaches_it(stored: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backend", SERVERS)
+def test_run_teaches_it(stored: Engine) -> None:
     """A row that others change all the time, and one that nobody does."""
     store(stored, Tally(id=1), Tally(id=2))
     policy = L.Adaptive(**AT_ONCE)
-    monkeypatch.setattr(policy, "took", lambda *_times: None)       # of SQLite: no machine is too slow for this test
     stats = L.Stats()
 
     def hot(tx: L.Tx) -> None:
@@ -149,14 +159,3 @@ def test_run_teaches_it(stored: Engine, monkeypatch: pytest.MonkeyPatch) -> None
     stats = L.Stats()
     L.run(stored, lambda tx: tx.load(Tally, 2), policy, stats=stats)
     assert stats.locked_attempts == 0
-
-
-@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
-def test_only_sqlite_says_how_long_the_work_took(backend: str, stored: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    store(stored, Tally(id=1))
-    policy = L.Adaptive()
-    told: list[tuple[float, float]] = []
-    monkeypatch.setattr(policy, "took", lambda *times: told.append(times))
-    L.run(stored, lambda tx: tx.load(Tally, 1), policy)
-    L.run(stored, lambda tx: tx.session.get(Tally, 1), policy)      # reads nothing that a policy decides on
-    assert len(told) == (backend == "sqlite")
