@@ -21,7 +21,8 @@ def is_free(engine, name="x"):
     """Asked from a session of another engine, since who holds a name may have it again."""
     with Session(engine) as session:
         try:
-            with L.advisory(session, name, timeout=0):
+            # Not 0: a busy MariaDB was seen to refuse a name at once that had just been released.
+            with L.advisory(session, name, timeout=0.25):
                 return True
         except L.LockTimeout:
             return False

@@ -190,4 +190,4 @@ def test_what_the_server_says_is_text_and_nothing_else(view):
                    "note": hostile}]}))
     view.run("Lost update", "Naive")
     expect(view.shown).to_contain_text(f"SELECT '{hostile}'")
-    assert view.page.locator("main img").count() == 0
+    assert view.page.locator("img[src=x]").count() == 0

@@ -88,7 +88,7 @@ def test_no_table_stays_and_one_that_stayed_is_replaced(url, backend):
 
 
 def test_a_database_that_cannot_be_used_is_said_in_one_line(tmp_path):
-    with pytest.raises(StudyFailed, match=r"^the database: unable to open database file$"):
+    with pytest.raises(StudyFailed, match=r"^the database: unable to open database file: [^\n]*$"):
         Counters(f"sqlite:///{tmp_path / 'no' / 'it.db'}", 1).__enter__()
 
 
