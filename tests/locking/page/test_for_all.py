@@ -32,8 +32,7 @@ def fill(view):
     expect(view.page.locator("#bursts tr")).to_have_count(1)
 
 
-@pytest.mark.parametrize("size", ["desk", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "size"), [("light", "desk"), ("dark", "phone")])
 def test_axe_finds_nothing(browser, address, scheme, size):
     options = {"viewport": PHONE} if size == "phone" else {}
     with looking(browser, address, color_scheme=scheme, **options) as view:
