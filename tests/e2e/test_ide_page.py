@@ -262,6 +262,8 @@ def test_what_cannot_be_saved_lives_through_a_reload(bare):
     expect(bare.editor("a.txt")).to_contain_text("typed on a train")
     # A try that the reload cut short was perhaps let through: the browser takes routes away from a page that goes.
     expect(bare.state).to_have_text(re.compile("Offline|Saved"))
+    if bare.state.inner_text() == "Saved":      # then it is
+        assert bare.on_disk("a.txt") == b"typed on a train\n"
     bare.page.unroute_all()
     bare.page.keyboard.press("Control+s")
     bare.saved()
