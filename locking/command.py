@@ -67,7 +67,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def filled(text: str) -> str:
     """For argparse: anything but nothing."""
     if not text.strip():
-        raise argparse.ArgumentTypeError("nothing is not allowed")
+        raise argparse.ArgumentTypeError("it is empty; allowed: anything else")
     return text
 
 

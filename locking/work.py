@@ -84,7 +84,8 @@ def run(where: Engine | sessionmaker[Session], fn: Callable[[Tx], T], policy: Po
     `deadline`: seconds, after which no further attempt begins; no lock is waited for longer than was left of them when
     the attempt began. When attempts or time are up the last error is raised, with `.attempts`. An error of `fn` itself
     rolls back and is raised at once. A connection lost at COMMIT is Disconnected with `.unknown`, and not tried again:
-    the work may stand. Rows of an Engine's session stay readable afterwards. `fn` may be called several times: what it does beside the session, it does so often.
+    the work may stand. Rows of an Engine's session stay readable afterwards. `fn` may be called several times: what it
+    does beside the session, it does so often.
     """
     if isinstance(policy, type | str):
         raise TypeError(f"policy {policy!r}: an object is needed, as Optimistic()")
