@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session, SessionTransaction
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from .classify import translating
 from .engine import MYSQL, begin_write
@@ -46,9 +46,6 @@ def _of_mysql(session: Session, name: str, timeout: float | None) -> None:
     # GET_LOCK belongs to the connection and outlasts COMMIT, so it is given back where the pool takes the connection
     # back: behind the COMMIT or ROLLBACK, however that came about.
     connection = session.connection()
-    pool = connection.engine.pool
-    if not event.contains(pool, "reset", _release):
-        event.listen(pool, "reset", _release)
     connection.info[HELD] = True
     if isinstance(session.get_bind(), Connection) and HELD not in session.info:
         # The caller's own connection: the pool does not see it when the session's transaction ends.
@@ -67,6 +64,9 @@ def _release_of_caller(session: Session, transaction: SessionTransaction) -> Non
         _release_all(connection.connection)
 
 
+# Of every pool there is. Whether one has a listener cannot be asked: event.contains knows a pool by its id, which
+# outlives a pool that was disposed, and the next one may stand in that place.
+@event.listens_for(Pool, "reset")
 def _release(connection: DBAPIConnection | None, record: ConnectionPoolEntry | None, _state: object) -> None:
     if record is not None and record.info.pop(HELD, False) and connection is not None:
         _release_all(connection)

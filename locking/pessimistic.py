@@ -9,7 +9,7 @@ from sqlalchemy import Select, event, select, text
 from sqlalchemy.engine import Result
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session, lazyload
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from .classify import translating
 from .engine import MYSQL, begin_write, milliseconds, whole_seconds
@@ -125,11 +125,10 @@ def limit_waits(session: Session, timeout: float) -> None:
     before = session.execute(text(read)).scalar_one()
     session.execute(text(f"{write}{value}"))
     connection.info[LIMITED] = f"{write}{before}"
-    pool = connection.engine.pool
-    if not event.contains(pool, "reset", _unlimit):
-        event.listen(pool, "reset", _unlimit)
 
 
+# Of every pool there is: see `advisory`.
+@event.listens_for(Pool, "reset")
 def _unlimit(connection: DBAPIConnection | None, record: ConnectionPoolEntry | None, _state: object) -> None:
     if record is not None and connection is not None and (statement := record.info.pop(LIMITED, None)):
         cursor = connection.cursor()

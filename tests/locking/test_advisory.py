@@ -17,12 +17,15 @@ servers = pytest.mark.parametrize("backend", SERVERS)
 mariadb = pytest.mark.parametrize("backend", ["mariadb"])
 
 
+# Of two hundred engines that come and go some have a pool where one before them had its: four of them, here.
+MANY = 200
+
+
 def is_free(engine, name="x"):
     """Asked from a session of another engine, since who holds a name may have it again."""
     with Session(engine) as session:
         try:
-            # Not 0: a busy MariaDB was seen to refuse a name at once that had just been released.
-            with L.advisory(session, name, timeout=0.25):
+            with L.advisory(session, name, timeout=0):
                 return True
         except L.LockTimeout:
             return False
@@ -229,6 +232,19 @@ def test_it_goes_on_behind_dispose(alone, outside):
             session.execute(text("SELECT 1"))
             assert is_free(outside)
         alone.dispose()
+
+
+@mariadb
+def test_it_ends_in_every_pool(url, outside):
+    """Also in one that stands in memory where another stood, which was disposed while its engine lived on."""
+    for _ in range(MANY):
+        engine = L.engine(url, pool_size=1)
+        with Session(engine) as session:
+            with L.advisory(session, "x"):
+                pass
+            session.commit()
+            assert is_free(outside)
+        engine.dispose()
 
 
 def test_also_on_a_connection_of_the_callers(alone, outside):

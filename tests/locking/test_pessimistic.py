@@ -7,7 +7,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from sqlalchemy.orm.exc import StaleDataError
 
 from hotpath import locking as L
-from hotpath.locking.pessimistic import locking_rows
+from hotpath.locking.pessimistic import limit_waits, locking_rows
 from tests.waiting import DEADLINE_S, wait_for
 
 from .databases import SERVERS, waiting
@@ -336,6 +336,20 @@ def test_a_timeout_of_one_call_is_forgotten_behind_it(stored, new_session, backe
         L.locked(other, Tally, [1], timeout=0.05)
     other.rollback()
     assert usual_wait() == before
+
+
+@sqlite
+def test_a_limit_of_one_transaction_is_forgotten_in_every_pool(url):
+    """Also in one that stands in memory where another stood, which was disposed while its engine lived on."""
+    for _ in range(200):
+        engine = L.engine(url, pool_size=1)
+        with Session(engine) as session:
+            before = session.scalar(text(ASK_WAIT["sqlite"]))
+            limit_waits(session, 1)
+            assert session.scalar(text(ASK_WAIT["sqlite"])) == 1000 != before
+            session.commit()
+            assert session.scalar(text(ASK_WAIT["sqlite"])) == before
+        engine.dispose()
 
 
 @servers
