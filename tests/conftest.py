@@ -9,8 +9,12 @@ import pytest
 
 from tests.waiting import free_port
 
-# Nothing here asserts a time: a busy machine makes any example slow.
-hypothesis.settings.register_profile("untimed", deadline=None)
+# Nothing here asserts a time: a busy machine makes any example slow. Nor is what fails made smaller: where an example
+# takes a second, that outlasts pytest's timeout, which then is all one is told. With --hypothesis-profile=shrinking
+# the same failure is found again, and made smaller for as long as it takes.
+hypothesis.settings.register_profile("shrinking", deadline=None)
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, phases=[hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate])
 hypothesis.settings.load_profile("untimed")
 
 REQUIRE_ALL = os.environ.get("HOTPATH_REQUIRE_ALL", "0") not in ("", "0")

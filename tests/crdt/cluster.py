@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from random import Random
+from unittest.mock import patch
 
 from hotpath.core.data import lww
+from hotpath.core.data.lww import lwwtable
 from hotpath.crdt.gossip.frontier import Frontier
 from hotpath.crdt.gossip.membership import Entry, Membership
 from hotpath.crdt.lwwdict import LWWDict
@@ -42,7 +45,8 @@ class Node:
         self.offset_ms = offset_ms
         self.joining = joining              # copies first, serves later
         self.pending: list[bytes] = []      # in the table, not on disk
-        self.table = LWWDict(name, bias=cluster.bias, wall_ms=self.wall_ms)
+        with patch.object(lwwtable, "os", cluster):
+            self.table = LWWDict(name, bias=cluster.bias, wall_ms=self.wall_ms)
         for cell in reversed(disk.cells):   # a join: the order is of no account
             self.table.merge(lww.bundle([cell], cluster.bias))
         self.table.collect(disk.floor)
@@ -152,6 +156,9 @@ class Cluster:
     def __init__(self, names: Iterable[str], bias: str = "add") -> None:
         self.bias = bias
         self.true_ms = START_MS
+        # The tables draw their secrets here: it says in which order their cells come, and where they must grow, which
+        # takes a tick of the clock more. A history must be the same when it is replayed.
+        self.urandom = Random(bias).randbytes
         self.oracle = Oracle(bias)
         self.lives = 0
         self.nodes: dict[str, Node] = {}

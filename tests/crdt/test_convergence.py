@@ -148,6 +148,10 @@ class Replicas(RuleBasedStateMachine):
         cluster.heal()
         assert not any(node.joining for node in cluster.nodes.values())
         cluster.check_all()
+        # That one is forgotten went with the disk of the only one who had been told: it is said again.
+        for node in cluster.nodes.values():
+            for name in self.forgotten & node.membership.present:
+                node.know(node.membership.forget(name))
         # Every tombstone goes in the end: nobody holds the frontier back for ever.
         # Not before time has passed the stamps: each crash may have put a clock two seconds ahead.
         latest_ms = max(node.table.clock >> 16 for node in cluster.nodes.values())
