@@ -10,7 +10,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -20,6 +19,7 @@ from pathlib import Path
 import mysql.connector
 
 from hotpath.core.net.linux import die_with_parent
+from tests.scratch import scratch
 from tests.waiting import free_port, wait_for
 
 NEEDED = ("mariadbd", "mariadb-install-db")
@@ -125,17 +125,13 @@ class MariaDb:
 @contextmanager
 def running_mariadb() -> Iterator[MariaDb]:
     """A server while the block runs."""
-    # A short path: that of a unix socket has at most 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="maria", dir="/tmp"))
-    try:
+    with scratch("maria") as folder:
         server = MariaDb(folder)
         server.start()
         try:
             yield server
         finally:
             server.kill()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def missing() -> str | None:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -21,6 +19,7 @@ from typing import Any
 import psycopg
 
 from hotpath.core.net.linux import die_with_parent
+from tests.scratch import scratch
 from tests.waiting import free_port, is_alive, wait_for
 
 USER = "postgres"
@@ -29,6 +28,8 @@ SETTINGS = {
     "shared_buffers": "32MB",
     "wal_level": "minimal",             # as no one replicates it, a CREATE DATABASE need not go through the log
     "max_wal_senders": "0",
+    "max_wal_size": "128MB",            # it may lie in memory
+    "dynamic_shared_memory_type": "mmap",   # in its own folder: who is killed leaves what it has in /dev/shm
     "jit": "off",
     "log_min_messages": "fatal",
 }
@@ -134,17 +135,13 @@ class PostgreSql:
 @contextmanager
 def running_postgres() -> Iterator[PostgreSql]:
     """A server while the block runs."""
-    # A short path: that of a unix socket has at most 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
-    try:
+    with scratch("pg") as folder:
         server = PostgreSql(folder)
         try:
             server.start()
             yield server
         finally:
             server.kill()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def missing() -> str | None:

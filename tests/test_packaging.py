@@ -22,17 +22,39 @@ def run(*command, cwd, **env):
     return done.stdout
 
 
+SOURCES = (".pyx", ".pxd", ".pyi", ".h")
+
+
+def sources_of_packages():
+    """Every file of the packages, where git has it."""
+    packages = [link.resolve() for link in (ROOT / "hotpath").iterdir() if link.is_symlink()]
+    return [path for package in packages for path in package.rglob("*")]
+
+
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory):
-    """The sdist of what git knows or would take, and the wheel built from that sdist."""
+    """The sdist of what git knows or would take, and the wheel built from that sdist.
+
+    With the C that `make` had from the same sources, by their times: to make it again takes minutes.
+    """
     folder = tmp_path_factory.mktemp("packaging")
     checkout, dist = folder / "another-name", folder / "dist"
     for name in run("git", "ls-files", "-coz", "--exclude-standard", cwd=ROOT).split("\0"):
         if name and os.path.lexists(ROOT / name):
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, checkout / name, follow_symlinks=False)
-    run(sys.executable, "-P", "-m", "build", "--no-isolation", "--outdir", dist, cwd=checkout)
-    (sdist,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
+    build = [sys.executable, "-P", "-m", "build", "--no-isolation", "--outdir", dist]
+    run(*build, "--sdist", cwd=checkout, HOTPATH_SKIP_EXTENSIONS="1")
+    sdist, = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    unpacked = folder / sdist.name.removesuffix(".tar.gz")
+    for source in unpacked.rglob("*.pyx"):
+        made = (ROOT / source.relative_to(unpacked)).with_suffix(".c")
+        if made.exists():
+            shutil.copy2(made, source.with_suffix(".c"))
+    run(*build, "--wheel", cwd=unpacked)
+    wheel, = dist.glob("*.whl")
     return sdist, wheel
 
 
@@ -59,20 +81,22 @@ def test_the_wheel_holds_the_package_and_only_that(archives):
 def test_each_extension_is_in_the_wheel_with_its_sources_and_types(archives):
     with zipfile.ZipFile(archives[1]) as wheel:
         names = set(wheel.namelist())
-    packages = [link.resolve() for link in (ROOT / "hotpath").iterdir() if link.is_symlink()]
-    for source in (path for package in packages for path in package.rglob("*")):
+    for source in sources_of_packages():
         name = f"hotpath/{source.relative_to(ROOT)}"
-        if source.suffix in (".pyx", ".pxd", ".pyi", ".h"):
+        if source.suffix in SOURCES:
             assert name in names
         if source.suffix == ".pyx":
             assert any(other.startswith(name.removesuffix("pyx") + "cpython") for other in names), name
 
 
-def test_the_sdist_holds_the_tests_and_nothing_built(archives):
+def test_the_sdist_holds_all_sources_and_the_tests_and_nothing_built(archives):
     with tarfile.open(archives[0]) as sdist:
         names = [name.partition("/")[2] for name in sdist.getnames()]
     for name in ("tests/test_packaging.py", "Makefile", "LICENSE", "hotpath/core/data/ring.pxd"):
         assert name in names
+    sources = {f"hotpath/{path.relative_to(ROOT)}" for path in sources_of_packages() if path.suffix in SOURCES}
+    assert len(sources) > 100
+    assert not sources - set(names)
     assert not [name for name in names if name.endswith((".c", ".so"))]
 
 

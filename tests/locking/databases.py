@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -18,6 +17,7 @@ from tests import mariadb as maria
 from tests import postgres
 from tests.mariadb import MariaDb, running_mariadb
 from tests.postgres import PostgreSql, running_postgres
+from tests.scratch import scratch
 
 BACKENDS = ("sqlite", "mariadb", "postgresql")
 SERVERS = ("mariadb", "postgresql")
@@ -82,10 +82,11 @@ def server(backend: str, request: pytest.FixtureRequest) -> Server | None:
 
 
 @pytest.fixture
-def url(server: Server | None, tmp_path: Path) -> Iterator[str]:
+def url(server: Server | None) -> Iterator[str]:
     """Of a new, empty database of `backend`."""
     if server is None:
-        yield f"sqlite:///{tmp_path / 'test.db'}"
+        with scratch("sqlite") as folder:
+            yield f"sqlite:///{folder / 'test.db'}"
         return
     url = server.new_url()
     yield url

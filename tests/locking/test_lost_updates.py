@@ -15,7 +15,8 @@ from tests.locking.rows import Plain, Tally, store, value_of
 from tests.waiting import DEADLINE_S
 
 WORKERS = 32
-UNITS = 79          # of each worker
+UNITS = 20          # of each worker
+MANY = {"optimistic": 79}   # where they meet most often; `bench locking` counts ten thousand under every policy
 EACH = 4            # rows in a unit
 ROWS = 256
 SETTINGS = {"attempts": 10_000, "base": 0.002, "cap": 0.05}
@@ -54,14 +55,15 @@ def total(engine: Engine) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*POLICIES, "atomic"])
-def test_ten_thousand_increments_are_all_there(many: Engine, name: str) -> None:
+def test_thousands_of_increments_are_all_there(many: Engine, name: str) -> None:
     """By chance different rows, so that they meet in every way."""
     policy = POLICIES.get(name, L.Optimistic)(**SETTINGS)
+    units = MANY.get(name, UNITS)
     stats = L.Stats()
 
     def worker(number: int) -> None:
         chance = random.Random(number)
-        for _ in range(UNITS):
+        for _ in range(units):
             keys = sorted(chance.sample(range(ROWS), EACH))
 
             def work(tx: L.Tx, keys: list[int] = keys) -> None:
@@ -75,10 +77,11 @@ def test_ten_thousand_increments_are_all_there(many: Engine, name: str) -> None:
             L.run(many, work, policy, stats=stats)
 
     everybody(worker)
-    assert total(many) == WORKERS * UNITS * EACH > 10_000
-    assert stats.commits == WORKERS * UNITS
+    assert total(many) == WORKERS * units * EACH
+    assert stats.commits == WORKERS * units
     assert stats.attempts == stats.commits + stats.conflicts + stats.deadlocks + stats.timeouts
     if name == "optimistic":
+        assert WORKERS * units * EACH > 10_000
         assert stats.conflicts      # else nobody met anybody, and the test says nothing
     assert many.pool.checkedout() == 0
 

@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -25,6 +24,7 @@ from hotpath.shard.backend.process import Processes
 from hotpath.shard.config import ShardConfig
 from hotpath.shard.endpoint import Endpoint
 from tests.engine import PATH
+from tests.scratch import scratch
 from tests.waiting import wait_for
 
 T = TypeVar("T")
@@ -87,19 +87,16 @@ class Mysqls:
         self.backend.up(servers or self.names, time.monotonic() + 60)
 
     def close(self) -> None:
-        """Without a trace."""
+        """At once: their data are of no use."""
         for name in self.names:
             if self.backend.server(name).up:
-                self.kill(name)     # their data are of no use: no orderly end
-        shutil.rmtree(self.folder, ignore_errors=True)
+                self.kill(name)
 
 
 @contextmanager
 def running_mysqls(n: int = SERVERS) -> Iterator[Mysqls]:
     """Some while the block runs."""
-    # A short path: that of a unix socket has at most 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="hp", dir="/tmp"))
-    with guarded(folder):
+    with scratch("hp") as folder, guarded(folder):
         mysqls = Mysqls(folder, n)
         try:
             yield mysqls
