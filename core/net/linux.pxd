@@ -157,6 +157,7 @@ cdef extern from "<fcntl.h>" nogil:
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
     int pipe2(int* fds, int flags)
+    ssize_t pread(int fd, void* data, size_t size, off_t offset)
     ssize_t read(int fd, void* data, size_t size)
     ssize_t write(int fd, const void* data, size_t size)
     long syscall(long number, ...)

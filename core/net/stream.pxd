@@ -12,10 +12,28 @@ cdef enum:
     SHUT_WANTED = 1
     SHUT_SENT = 2
 
+# How a filter sends.
+cdef enum How:
+    SEND_NOW = 0
+    SEND_MORE                   # another send follows in this turn (MSG_MORE)
+    SEND_LATER                  # into `unsent`, for the next flush
+
+cdef struct stream_t
+
+# What stands between the socket and whoever reads and writes: TLS. It turns bytes into other bytes, and reaches the socket through
+# socket_recv and socket_send below; what it holds back of the peer's it announces by stream.readable.
+cdef struct filter_t:
+    Py_ssize_t (*recv)(stream_t* stream, uint8_t* data, size_t size) noexcept nogil         # as stream_recv; the stream is readable
+    Py_ssize_t (*send)(stream_t* stream, const uint8_t* data, size_t size, How how) noexcept nogil     # as stream_send, stream_put
+    void (*shut)(stream_t* stream) noexcept nogil       # our last bytes go to `unsent`; once
+    void (*close)(stream_t* stream) noexcept nogil      # frees it; sends nothing
+    void* owner                 # the filter's own
+
 cdef struct stream_t:
     Source source               # first: a Source* is a stream_t*
     Deadline deadline           # the owner's
     loop_t* loop                # borrowed: outlives the stream
+    filter_t* filter            # owned; NULL: what is read and written are the socket's bytes
     Buffer* unsent              # owned chain, oldest first: accepted from the caller, not yet taken by the kernel
     Buffer* unsent_last         # borrowed: the chain's end
     uint32_t n_unsent           # bytes in it
@@ -25,6 +43,7 @@ cdef struct stream_t:
     uint8_t hung                # EPOLLRDHUP, EPOLLHUP or EPOLLERR was seen: a short read is not "empty"
     uint8_t shut                # our FIN: 0, SHUT_WANTED until what is unsent has left, SHUT_SENT
     uint8_t opened              # connected (an accepted socket is at once)
+    uint8_t arrived             # as `readable`, of the socket alone: a filter may hold bytes when the socket has none
     uint32_t linger_ms          # stream_linger: how long the peer may do nothing
     uint32_t n_discarded        # stream_linger: bytes
     void (*on_gone)(stream_t* stream) noexcept nogil   # stream_linger's end: fd is closed, free the owner
@@ -43,7 +62,7 @@ cdef Py_ssize_t stream_recv(stream_t* stream, uint8_t* data, size_t size) noexce
 # Bytes still unsent afterwards (0: all left), or STREAM_FAILED. `more`: another send follows in this turn (MSG_MORE).
 cdef Py_ssize_t stream_send(stream_t* stream, const uint8_t* data, size_t size, bint more) noexcept nogil
 # Bytes that the kernel took of these parts in one call, or STREAM_FAILED; nothing is kept of the rest. Less than all: an edge will
-# come. For whoever keeps a queue of its own, while `unsent` is empty.
+# come. For whoever keeps a queue of its own, while `unsent` is empty. (A filter takes all or nothing.)
 cdef Py_ssize_t stream_try(stream_t* stream, const uint8_t* data, size_t size) noexcept nogil
 cdef Py_ssize_t stream_try_parts(stream_t* stream, iovec* parts, size_t n_parts, size_t size) noexcept nogil
 # As stream_send, of a head and what it heads, in one call.
@@ -53,6 +72,12 @@ cdef Py_ssize_t stream_put(stream_t* stream, const uint8_t* data, size_t size) n
 cdef Py_ssize_t stream_flush(stream_t* stream) noexcept nogil                      # as above, of what is kept
 # > 0 bytes of the file sent, 0: end of file, STREAM_NOTHING: wait for the writable edge, STREAM_FAILED.
 cdef Py_ssize_t stream_sendfile(stream_t* stream, int file_fd, int64_t* offset, size_t size) noexcept nogil
+
+# The socket's own bytes, for a filter: as stream_recv (0: the peer's FIN, at any time), as stream_send and stream_put.
+cdef Py_ssize_t socket_recv(stream_t* stream, uint8_t* data, size_t size) noexcept nogil
+cdef Py_ssize_t socket_send(stream_t* stream, const uint8_t* data, size_t size, How how) noexcept nogil
+# Without its filter the stream goes on with the socket's bytes.
+cdef void stream_unfilter(stream_t* stream) noexcept nogil
 
 cdef int stream_error(stream_t* stream) noexcept nogil                             # SO_ERROR: after a connect
 cdef bint stream_is_quiet(stream_t* stream) noexcept nogil                         # MSG_PEEK says: alive, nothing to read

@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 from hotpath.core.net.buffer cimport buffer_give, buffer_take
 from hotpath.core.net.linux cimport (
     EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK,
-    SHUT_WR, SO_ERROR, SOL_SOCKET, getsockopt, off_t, iovec, msghdr, recv, send, sendfile, sendmsg, shutdown, socklen_t, write)
+    SHUT_WR, SO_ERROR, SOL_SOCKET, getsockopt, off_t, iovec, msghdr, pread, recv, send, sendfile, sendmsg, shutdown, socklen_t, write)
 from hotpath.core.net.epoll cimport (
     INBOX_BYTES, RANK_CLIENT, RANK_UPSTREAM, loop_add, loop_arm, loop_call, loop_close, loop_defer, loop_disarm)
 
@@ -26,6 +26,7 @@ cdef enum:
     GATHER_BYTES = 16384        # small writes of a turn are copied to leave together; from here on copying costs more than a call
     READ_BUDGET_BYTES = 262144  # of one stream in one turn: a fast sender must not starve the others
     FILE_BUDGET_BYTES = 1 << 20  # of one file in one turn
+    FILTERED_BYTES = 32768      # of a file per call when a filter must see it: two TLS records
 
 
 cdef int stream_open(stream_t* stream, loop_t* loop, int fd, uint8_t rank, bint connected,
@@ -33,23 +34,44 @@ cdef int stream_open(stream_t* stream, loop_t* loop, int fd, uint8_t rank, bint 
     stream.source.on_events = on_events
     stream.source.fd = fd
     stream.source.rank = rank
+    stream.source.sole = loop.never_forks
     stream.loop = loop
     stream.unsent = stream.unsent_last = NULL
     stream.n_unsent = stream.linger_ms = stream.n_discarded = 0
-    stream.readable = stream.ended = stream.hung = stream.shut = False
+    stream.readable = stream.ended = stream.hung = stream.shut = stream.arrived = False
     stream.writable = stream.opened = connected
+    stream.filter = NULL
     return loop_add(loop, &stream.source, EPOLLIN | EPOLLOUT | EPOLLRDHUP | <uint32_t>EPOLLET)
 
 
 cdef void stream_note(stream_t* stream, uint32_t events) noexcept nogil:
     if events & EPOLLIN:
-        stream.readable = True
+        stream.readable = stream.arrived = True
     if events & EPOLLOUT:
         stream.writable = True
         if not events & (EPOLLHUP | EPOLLERR):
             stream.opened = True
     if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
-        stream.hung = stream.readable = True
+        stream.hung = stream.readable = stream.arrived = True
+
+
+# `waits` is the flag to clear when the socket is empty.
+cdef Py_ssize_t recv_some(stream_t* stream, uint8_t* data, size_t size, uint8_t* waits) noexcept nogil:
+    cdef Py_ssize_t n
+    while True:
+        n = recv(stream.source.fd, data, size, MSG_DONTWAIT)
+        if n > 0:
+            # Whatever arrives after a short read is a new edge. A hang-up seen already brings none: read to the end.
+            if <size_t>n < size and not stream.hung:
+                waits[0] = False
+            return n
+        if n == 0:
+            return 0
+        if errno == EAGAIN:
+            waits[0] = False
+            return STREAM_NOTHING
+        if errno != EINTR:
+            return STREAM_FAILED
 
 
 cdef Py_ssize_t stream_recv(stream_t* stream, uint8_t* data, size_t size) noexcept nogil:
@@ -58,21 +80,16 @@ cdef Py_ssize_t stream_recv(stream_t* stream, uint8_t* data, size_t size) noexce
         return 0
     if not stream.readable:
         return STREAM_NOTHING
-    while True:
-        n = recv(stream.source.fd, data, size, MSG_DONTWAIT)
-        if n > 0:
-            # Whatever arrives after a short read is a new edge. A hang-up seen already brings none: read to the end.
-            if <size_t>n < size and not stream.hung:
-                stream.readable = False
-            return n
-        if n == 0:
-            stream.ended = True
-            return 0
-        if errno == EAGAIN:
-            stream.readable = False
-            return STREAM_NOTHING
-        if errno != EINTR:
-            return STREAM_FAILED
+    if stream.filter != NULL:
+        return stream.filter.recv(stream, data, size)
+    n = recv_some(stream, data, size, &stream.readable)
+    if n == 0:
+        stream.ended = True
+    return n
+
+
+cdef Py_ssize_t socket_recv(stream_t* stream, uint8_t* data, size_t size) noexcept nogil:
+    return recv_some(stream, data, size, &stream.arrived) if stream.arrived else STREAM_NOTHING
 
 
 cdef Py_ssize_t failed(int error) noexcept nogil:
@@ -91,7 +108,7 @@ cdef Py_ssize_t send_some(stream_t* stream, const uint8_t* data, size_t size, bi
         if n < 0 and errno == EAGAIN:
             n = 0
         if n < 0:
-            stream.hung = stream.readable = True    # what the peer said before it left may still be read
+            stream.hung = stream.readable = stream.arrived = True   # what the peer said before it left may still be read
             return STREAM_FAILED
         if <size_t>n < size:
             stream.writable = False
@@ -99,7 +116,16 @@ cdef Py_ssize_t send_some(stream_t* stream, const uint8_t* data, size_t size, bi
 
 
 cdef Py_ssize_t stream_try(stream_t* stream, const uint8_t* data, size_t size) noexcept nogil:
+    if stream.filter != NULL:
+        return try_filter(stream, data, size, SEND_NOW)
     return send_some(stream, data, size, False) if stream.writable else 0
+
+
+# What is encrypted cannot be taken back.
+cdef Py_ssize_t try_filter(stream_t* stream, const uint8_t* data, size_t size, How how) noexcept nogil:
+    if not stream.writable or stream.unsent != NULL:
+        return 0
+    return <Py_ssize_t>size if stream.filter.send(stream, data, size, how) >= 0 else STREAM_FAILED
 
 
 cdef Py_ssize_t stream_try_parts(stream_t* stream, iovec* parts, size_t n_parts, size_t size) noexcept nogil:
@@ -107,6 +133,8 @@ cdef Py_ssize_t stream_try_parts(stream_t* stream, iovec* parts, size_t n_parts,
     cdef Py_ssize_t n = -1
     if not stream.writable:
         return 0
+    if stream.filter != NULL:
+        return try_filter_parts(stream, parts, n_parts, size)
     memset(&message, 0, sizeof(message))
     message.msg_iov, message.msg_iovlen = parts, n_parts
     while n < 0:
@@ -114,14 +142,29 @@ cdef Py_ssize_t stream_try_parts(stream_t* stream, iovec* parts, size_t n_parts,
         if n < 0 and errno == EAGAIN:
             n = 0
         elif n < 0 and errno != EINTR:
-            stream.hung = stream.readable = True        # as in send_some
+            stream.hung = stream.readable = stream.arrived = True       # as in send_some
             return STREAM_FAILED
     if <size_t>n < size:
         stream.writable = False
     return n
 
 
+cdef Py_ssize_t try_filter_parts(stream_t* stream, iovec* parts, size_t n_parts, size_t size) noexcept nogil:
+    cdef size_t i
+    if stream.unsent != NULL:
+        return 0
+    for i in range(n_parts):
+        if stream.filter.send(stream, <uint8_t*>parts[i].iov_base, parts[i].iov_len, SEND_LATER) < 0:
+            return STREAM_FAILED
+    return <Py_ssize_t>size if flush(stream, False) >= 0 else STREAM_FAILED
+
+
 cdef Py_ssize_t stream_put(stream_t* stream, const uint8_t* data, size_t size) noexcept nogil:
+    return put(stream, data, size) if stream.filter == NULL else stream.filter.send(stream, data, size, SEND_LATER)
+
+
+# Into `unsent`.
+cdef Py_ssize_t put(stream_t* stream, const uint8_t* data, size_t size) noexcept nogil:
     cdef Buffer* buffer = stream.unsent_last
     cdef size_t piece
     if size > UINT32_MAX - stream.n_unsent:
@@ -177,39 +220,69 @@ cdef Py_ssize_t stream_send_both(stream_t* stream, const uint8_t* head, size_t h
     cdef Py_ssize_t n
     if stream.shut:
         return failed(EPIPE)
+    if stream.filter != NULL:
+        if stream.filter.send(stream, head, head_size, SEND_MORE) < 0:
+            return STREAM_FAILED
+        return stream.filter.send(stream, data, size, SEND_NOW)
     if stream.unsent != NULL and flush(stream, True) < 0:
         return STREAM_FAILED
     if stream.unsent != NULL or not stream.writable:
-        return stream_put(stream, data, size) if stream_put(stream, head, head_size) >= 0 else STREAM_FAILED
+        return put(stream, data, size) if put(stream, head, head_size) >= 0 else STREAM_FAILED
     parts[0].iov_base, parts[0].iov_len = <void*>head, head_size
     parts[1].iov_base, parts[1].iov_len = <void*>data, size
     n = stream_try_parts(stream, parts, 2, head_size + size)
     if n < 0 or <size_t>n == head_size + size:
         return min(n, 0)
     if <size_t>n < head_size:
-        if stream_put(stream, head + n, head_size - n) < 0:
+        if put(stream, head + n, head_size - n) < 0:
             return STREAM_FAILED
         n = <Py_ssize_t>head_size
-    return stream_put(stream, data + (n - head_size), size - (n - head_size))
+    return put(stream, data + (n - head_size), size - (n - head_size))
 
 
 cdef Py_ssize_t stream_send(stream_t* stream, const uint8_t* data, size_t size, bint more) noexcept nogil:
-    cdef Py_ssize_t n = 0
     if stream.shut:
         return failed(EPIPE)
+    if stream.filter != NULL:
+        return stream.filter.send(stream, data, size, SEND_MORE if more else SEND_NOW)
+    return send_all(stream, data, size, more)
+
+
+cdef Py_ssize_t socket_send(stream_t* stream, const uint8_t* data, size_t size, How how) noexcept nogil:
+    return put(stream, data, size) if how == SEND_LATER else send_all(stream, data, size, how == SEND_MORE)
+
+
+cdef Py_ssize_t send_all(stream_t* stream, const uint8_t* data, size_t size, bint more) noexcept nogil:
+    cdef Py_ssize_t n = 0
     if stream.unsent != NULL and flush(stream, True) < 0:
         return STREAM_FAILED
     if stream.unsent == NULL and stream.writable and size > 0:
         n = send_some(stream, data, size, more)
         if n < 0 or <size_t>n == size:
             return min(n, 0)
-    return stream_put(stream, data + n, size - n)
+    return put(stream, data + n, size - n)
+
+
+# A filter must see the bytes.
+cdef Py_ssize_t send_piece(stream_t* stream, int file_fd, int64_t* offset, size_t size) noexcept nogil:
+    cdef uint8_t piece[FILTERED_BYTES]
+    cdef Py_ssize_t n = -1
+    while n < 0:
+        n = pread(file_fd, piece, min(size, sizeof(piece)), offset[0])
+        if n < 0 and errno != EINTR:
+            return STREAM_FAILED
+    if n > 0 and stream.filter.send(stream, piece, n, SEND_NOW) < 0:
+        return STREAM_FAILED
+    offset[0] += n
+    return n
 
 
 cdef Py_ssize_t stream_sendfile(stream_t* stream, int file_fd, int64_t* offset, size_t size) noexcept nogil:
     cdef Py_ssize_t n
     if stream.unsent != NULL or not stream.writable:
         return STREAM_NOTHING
+    if stream.filter != NULL:
+        return send_piece(stream, file_fd, offset, size)
     while True:
         # It knows no MSG_NOSIGNAL; Python ignores SIGPIPE.
         n = sendfile(stream.source.fd, file_fd, <off_t*>offset, size)
@@ -219,7 +292,7 @@ cdef Py_ssize_t stream_sendfile(stream_t* stream, int file_fd, int64_t* offset, 
             stream.writable = False
             return STREAM_NOTHING
         if errno != EINTR:
-            stream.hung = stream.readable = True
+            stream.hung = stream.readable = stream.arrived = True
             return STREAM_FAILED
 
 
@@ -238,11 +311,20 @@ cdef bint stream_is_quiet(stream_t* stream) noexcept nogil:
 
 cdef void stream_shut(stream_t* stream) noexcept nogil:
     if not stream.shut:
+        if stream.filter != NULL:
+            stream.filter.shut(stream)
         stream.shut = SHUT_WANTED
         flush(stream, False)    # a failure shows again on the next read
 
 
+cdef void stream_unfilter(stream_t* stream) noexcept nogil:
+    if stream.filter != NULL:
+        stream.filter.close(stream)
+        stream.filter = NULL
+
+
 cdef void stream_close(stream_t* stream) noexcept nogil:
+    stream_unfilter(stream)
     buffer_give(stream.loop, stream.unsent)
     stream.unsent = stream.unsent_last = NULL
     stream.n_unsent = 0
@@ -292,6 +374,7 @@ cdef void stream_linger_for(stream_t* stream, uint32_t linger_ms, void (*on_gone
     stream.deadline.on_due = on_linger_due
     loop_arm(stream.loop, &stream.deadline, stream.loop.now_ms + linger_ms)
     stream_shut(stream)
+    stream_unfilter(stream)     # what still comes is discarded as it is
     if linger_on(stream):
         linger_end(stream)
 
