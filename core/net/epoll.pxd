@@ -20,6 +20,7 @@ cdef struct Source:
     void (*on_events)(Source* source, uint32_t events) noexcept nogil
     int fd                      # -1: closed; what the batch still holds for it is dropped
     uint8_t rank                # Rank
+    uint8_t sole                # no other process holds this descriptor's socket: to close it takes it out of the epoll set
 
 # Work put off to the end of this turn, before the loop sleeps. Embedded; queueing it twice runs it once.
 cdef struct Deferred:
@@ -51,6 +52,7 @@ cdef struct loop_t:
     int wake_fd                 # eventfd: any thread writes to it
     int signal_fd               # a pipe's writing end: the C signal handler puts the number there (an eventfd takes no single byte)
     bint stopping
+    bint never_forks            # set by whoever knows: closing a stream then costs one call less
     int64_t now_us              # CLOCK_MONOTONIC, read once per turn
     int64_t now_ms
     int64_t busy_us             # since when this turn has been at work; 0: asleep in epoll_wait, or not running (a watchdog reads it)

@@ -65,7 +65,8 @@ cdef void loop_close(loop_t* loop, Source* source) noexcept nogil:
         return
     strike_out(loop, source)
     # A forked child may hold the same socket open, and then closing our descriptor would leave it in the epoll set.
-    control(loop, EPOLL_CTL_DEL, source, 0)
+    if not source.sole:
+        control(loop, EPOLL_CTL_DEL, source, 0)
     close(source.fd)
     source.fd = -1
 

@@ -1,4 +1,5 @@
 import contextlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -23,6 +24,7 @@ from hotpath.core.config import (
     dump,
     load,
     loads,
+    plain,
     spelled,
 )
 
@@ -301,6 +303,7 @@ MODELS = st.builds(
 @given(MODELS)
 def test_what_is_dumped_loads_as_an_equal(model: Model) -> None:
     assert loads(dump(model), Model) == model
+    assert json.loads(json.dumps(plain(model))) == plain(model)
 
 
 FRAGMENTS = st.sampled_from([

@@ -46,6 +46,14 @@ def test_a_bound_socket_listens_without_blocking_and_survives_no_exec(listeners)
     assert answers(Address("127.0.0.1", port))
 
 
+def test_a_connection_that_nobody_has_accepted_yet_will_send_its_last_small_segment_at_once(listeners):
+    listener = bind_one(listeners, ANY_PORT)
+    with socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_ipv6_and_ipv4_may_share_a_port(listeners, port):
     [[v6], [v4]] = listeners.bind([Address("::", port), Address("0.0.0.0", port)])
     assert v6.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
