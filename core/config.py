@@ -26,7 +26,7 @@ from .yamltext import MAX_BYTES, Entries, Items, Leaf, Node, PathTo, Plain, dott
 
 __all__ = [
     "NO_FLAGS", "OFF", "ONE_OR_MANY", "Address", "ConfigError", "Duration", "Flag", "Network", "Problem", "Rate",
-    "Scalar", "Section", "Size", "blame", "dotted", "dump", "load", "loads", "shown", "spelled",
+    "Scalar", "Section", "Size", "blame", "dotted", "dump", "load", "loads", "plain", "shown", "spelled",
 ]
 
 # Marks for annotations. One item may stand where a list is asked for: `Annotated[tuple[T, ...], ONE_OR_MANY]`.
@@ -121,7 +121,12 @@ def loads(text: str, model: type[T], *, file: str = "<text>", flags: Mapping[str
 
 def dump(section: Section) -> str:
     """The YAML text of a config with every default spelled out; `loads` reads it back as an equal one."""
-    return unparse(_plain(section, _type_of(type(section))))
+    return unparse(plain(section))
+
+
+def plain(section: Section) -> Plain:
+    """What `dump` spells, as mappings, lists and scalars: a config for whoever reads JSON."""
+    return _plain(section, _type_of(type(section)))
 
 
 def _text_of(path: str | Path) -> str:

@@ -192,6 +192,9 @@ class Master:
         self._notices.leave()
         if self._old_master_fd >= 0:
             os.close(self._old_master_fd)
+        # Neither what other generations hold: a log that was rotated away would keep its disk space.
+        self._current = self._rising = None
+        self._crews[:] = [crew]
         # An address of another generation, kept open here, would take connections that nobody accepts.
         self._listeners.disown_files()
         self._listeners.retain(crew.plan.sockets)

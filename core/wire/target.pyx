@@ -86,7 +86,9 @@ cdef bint parse_absolute(const uint8_t* data, const uint8_t* p, const uint8_t* e
         return False
     # `end` is the space behind the target, which ends the path as it does in origin-form.
     p = parse_path(data, p, end + 1, head)
-    if p != NULL and p != end:
+    if p == NULL and head.error == NULL:            # it looked for more: of an escape, since all else ends at the space
+        refuse(head, b"bad percent escape in the path")
+    elif p != NULL and p != end:
         refuse(head, b"byte not allowed in a target")
     return p == end
 
