@@ -14,5 +14,5 @@ cdef int64_t gauge_enter(int64_t* cells, uint32_t stride, uint32_t n_workers, ui
 cdef void gauge_leave(int64_t* cells, uint32_t stride, uint32_t worker) noexcept nogil
 cdef void server_release(exchange_t* exchange) noexcept nogil                   # of exchange.server; once
 cdef void server_failed(server_t* server, int64_t now_us) noexcept nogil        # refused, reset, silent: not the client's doing
-cdef void server_answered(server_t* server) noexcept nogil
+cdef void server_answered(exchange_t* exchange) noexcept nogil                  # the head of a final answer is here
 cdef bint server_is_ejected(const server_t* server, int64_t now_us) noexcept nogil

@@ -2,6 +2,8 @@
 
 A worker adds to its own row, a plain add per event. Rows are summed when somebody asks.
 """
+import os
+
 from libc.stdint cimport int64_t, uint64_t
 
 from hotpath.core.data.shared cimport Counters, Gauges
@@ -16,8 +18,9 @@ CODES = (
 )
 OTHER = N_CODES - 1
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
-REJECTIONS = ("malformed", "too_large", "timeout", "no_route", "method", "concurrency", "connections", "no_server")
-GAUGES = ("clients", "active", "tunnels", "idle_peers")
+REJECTIONS = ("malformed", "too_large", "timeout", "no_route", "method", "concurrency", "connections", "no_server",
+              "handshake")
+GAUGES = ("clients", "active", "tunnels", "idle_peers", "pid")
 
 cdef int64_t[N_BUCKETS] BOUNDS_US
 for _i, _bound in enumerate(BUCKETS_S):
@@ -25,20 +28,21 @@ for _i, _bound in enumerate(BUCKETS_S):
 BOUNDS_US[N_BUCKETS - 1] = (<int64_t>1) << 62
 
 
-def counter_names(config) -> tuple:
+def counter_names(config, n_slots) -> tuple:
     """The counters of one configuration, in the order in which `bind` lays them out; what labels a name is part of it.
+    Those of a server bear the number of its slot, which ByServer turns into a name.
 
     Parts are separated by NUL: no address, and no name, holds one.
     """
     codes = [*map(str, CODES), *["other"] * (N_CODES - len(CODES))]
     codes = [code if code != "other" or slot == OTHER else f"unused{slot}" for slot, code in enumerate(codes)]
     routes = [*(route.name for route in config.routes), ""]
-    servers = [(name, str(server.address)) for name, upstream in config.upstreams.items() for server in upstream.servers]
     buckets = [*map(str, range(N_BUCKETS)), "sum"]
     return (
         *(f"requests\0{route}\0{code}" for route in routes for code in codes),
         *(f"seconds\0{bucket}" for bucket in buckets),
-        *(f"upstream_requests\0{upstream}\0{server}\0{code}" for upstream, server in servers for code in codes),
+        *(f"upstream_requests\0{slot}\0{code}" for slot in range(n_slots) for code in codes),
+        *(f"upstream_requests\0{upstream}\0removed\0{code}" for upstream in config.upstreams for code in codes),
         *(f"upstream_seconds\0{bucket}" for bucket in buckets),
         *(f"retries\0{upstream}" for upstream in config.upstreams),
         *(f"limited\0{limit}" for limit in config.rate_limits),
@@ -47,11 +51,57 @@ def counter_names(config) -> tuple:
     )
 
 
-cdef int bind(relay_t* relay, Counters counters, Gauges gauges, config) except -1:
+class ByServer:
+    """The counters with the names that the servers of `roster` have now: a slot's server may be another one tomorrow."""
+
+    def __init__(self, counters, config, roster):
+        self.counters = counters
+        self.roster = roster
+        self.first = (len(config.routes) + 1) * N_CODES + N_BUCKETS + 1     # of slot 0
+        self.upstream_of = {slot: (i, name) for i, name in enumerate(config.upstreams) for slot in roster.slots_of(name)}
+
+    @property
+    def names(self) -> tuple:
+        named = list(self.counters.names)
+        for slot, (_, upstream) in self.upstream_of.items():
+            server = self.roster.name_of(slot)
+            for i in range(self.first + slot * N_CODES, self.first + (slot + 1) * N_CODES):
+                named[i] = f"upstream_requests\0{upstream}\0{server}\0{named[i].rpartition(chr(0))[2]}"
+        return tuple(named)
+
+    def total(self, i) -> int:
+        return self.counters.total(i)
+
+    def requests_of(self, slot) -> int:
+        """Answers of the server in this slot."""
+        return sum(self.total(i) for i in range(self.first + slot * N_CODES, self.first + (slot + 1) * N_CODES))
+
+    def retire(self, int slot) -> None:
+        """Its server is gone for good, and nobody counts for it: what it answered counts as a removed server's."""
+        cdef Counters counters = self.counters
+        cdef size_t at = self.first + slot * N_CODES
+        cdef size_t to = self.first + (len(self.upstream_of) + self.upstream_of[slot][0]) * N_CODES
+        cdef uint64_t* removed = counters.row(0)        # where no worker writes
+        cdef uint64_t* row
+        cdef size_t code
+        cdef int worker
+        for worker in range(counters.workers):
+            row = counters.row(worker)
+            for code in range(N_CODES):
+                removed[to + code] += row[at + code]
+                row[at + code] = 0
+
+
+def by_worker(Gauges gauges) -> list:
+    """What the gauges say of each worker."""
+    cdef int worker
+    return [{name: gauges.row(worker)[<size_t>i] for i, name in enumerate(gauges.names)} for worker in range(gauges.workers)]
+
+
+cdef int bind(relay_t* relay, Counters counters, Gauges gauges, config, size_t n_slots) except -1:
     """Points relay.counts at this worker's rows."""
     cdef uint64_t* at = counters.row(relay.worker)
     cdef int64_t* gauge = gauges.row(relay.worker)
-    cdef size_t n_servers = sum(len(upstream.servers) for upstream in config.upstreams.values())
     cdef int i
     cdef counts_t* counts = &relay.counts
     counts.requests = at
@@ -59,7 +109,7 @@ cdef int bind(relay_t* relay, Counters counters, Gauges gauges, config) except -
     counts.seconds = at
     at += N_BUCKETS + 1
     counts.upstream_requests = at
-    at += n_servers * N_CODES
+    at += (n_slots + len(config.upstreams)) * N_CODES
     counts.upstream_seconds = at
     at += N_BUCKETS + 1
     counts.retries = at
@@ -69,10 +119,13 @@ cdef int bind(relay_t* relay, Counters counters, Gauges gauges, config) except -
     counts.rejected = at
     at += N_REJECTIONS
     counts.log_dropped = at
+    if <size_t>(at + 1 - counters.row(relay.worker)) != <size_t>len(counters.names):
+        raise RuntimeError(f"{len(counters.names)} counters are named, {at + 1 - counters.row(relay.worker)} laid out")
     counts.clients = gauge
     counts.active = gauge + 1
     counts.tunnels = gauge + 2
     counts.idle_peers = gauge + 3
+    gauge[4] = os.getpid()
     for i in range(1024):
         relay.codes[i] = OTHER
     for i, code in enumerate(CODES):
@@ -100,8 +153,8 @@ cdef void count_exchange(exchange_t* exchange) noexcept nogil:
         count_time(counts.upstream_seconds, exchange.answered_us - exchange.forwarded_us)
 
 
-def expose(totals, gauges, *, ejected, facts) -> str:
-    """Prometheus text. `totals` and `gauges` by name; `ejected` lists (upstream, server, up); `facts` name plain gauges."""
+def expose(totals, gauges, *, servers, facts) -> str:
+    """Prometheus text. `totals` and `gauges` by name; `servers` lists (upstream, server, up); `facts` name plain gauges."""
     page = Exposition()
     split = [(name.split("\0"), value) for name, value in totals.items()]
 
@@ -125,8 +178,8 @@ def expose(totals, gauges, *, ejected, facts) -> str:
     page.counter("hotpath_proxy_upstream_requests_total", "Answers of servers, by status.",
                  [({"upstream": upstream, "server": server, "code": code}, n)
                   for (upstream, server, code), n in of("upstream_requests") if n])
-    page.gauge("hotpath_proxy_upstream_up", "1: in service; 0: ejected after failures.",
-               [({"upstream": upstream, "server": server}, int(up)) for upstream, server, up in ejected])
+    page.gauge("hotpath_proxy_upstream_up", "1: in service; 0: ejected after failures, or down by active checks.",
+               [({"upstream": upstream, "server": server}, int(up)) for upstream, server, up in servers])
     page.histogram("hotpath_proxy_upstream_seconds", "From sending a request to the head of its answer.", BUCKETS_S,
                    seconds("upstream_seconds"))
     page.counter("hotpath_proxy_retries_total", "Requests sent to another server after a failure.",

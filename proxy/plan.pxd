@@ -5,6 +5,7 @@ from hotpath.core.data.ring cimport Snapshot
 from hotpath.core.data.shared cimport Cells
 from hotpath.core.net.linux cimport sockaddr_storage
 from hotpath.core.wire.http1 cimport Limits
+from hotpath.proxy.records cimport health_t, record_t
 
 cdef struct text_t:             # borrowed: the Plan keeps the bytes object
     const uint8_t* data
@@ -40,12 +41,6 @@ cdef struct key_t:              # what of a request a limit counts by, or a ring
     uint8_t kind                # KeyKind
     text_t name                 # header (lower case), cookie or query parameter
 
-# Passive health, shared by all workers. Written with atomics.
-cdef struct health_t:
-    int64_t failures            # in the window that began at window_us
-    int64_t window_us
-    int64_t ejected_until_us    # 0: in service. In the past: the next request that moves it on is the probe
-
 cdef struct upstream_t          # below
 
 cdef struct server_t:
@@ -53,23 +48,31 @@ cdef struct server_t:
     text_t host                 # Host for `host: server`
     sockaddr_storage address
     uint32_t address_size
-    uint32_t index              # over all upstreams: its column in shared memory
+    uint32_t index              # over all upstreams: its slot in the roster, its column in shared memory
     uint32_t position           # within its upstream
     int32_t weight
     int32_t current             # smooth weighted round robin (this worker's)
     uint32_t max_connections    # 0: none; over all workers
+    uint32_t moves              # facts_t.moves: a connection from before is to another server
     uint8_t backup
+    uint8_t accepts             # a server stands here, and takes new requests
     health_t* health            # borrowed shared memory
+    record_t* record            # borrowed shared memory
     int64_t* in_flight          # borrowed shared memory: worker 0's cell; worker w's lies w * in_flight_stride further
     uint32_t in_flight_stride   # in int64_t
     void* idle                  # this worker's idle connections (peer_t), newest first
     uint32_t n_idle
+    int64_t* idle_gauge         # borrowed shared memory: this worker's cell, which shows n_idle
     upstream_t* upstream
+
+cdef enum:
+    WARM = 64                   # weights are counted in parts of this, so that a server can warm up
 
 cdef enum Balance:
     BALANCE_ROUND_ROBIN = 0
     BALANCE_LEAST_CONN
     BALANCE_P2C
+    BALANCE_EWMA
     BALANCE_IP_HASH
     BALANCE_RING
 
@@ -80,7 +83,7 @@ cdef enum HostMode:
 
 cdef struct upstream_t:
     text_t name
-    server_t* servers           # owned by the Plan
+    server_t* servers           # owned by the Plan; some stand empty
     uint32_t n_servers
     uint8_t balance             # Balance
     uint8_t host_mode           # HostMode
@@ -94,6 +97,7 @@ cdef struct upstream_t:
     int64_t passive_failures    # 0: off
     int64_t passive_window_us
     int64_t passive_eject_us
+    int64_t slow_start_us       # 0: off
     uint32_t retry_attempts     # after the first
     int64_t retry_ms            # since the request came; 0: no bound
     uint64_t retry_statuses[16] # bit per status, 0..1023
@@ -127,6 +131,13 @@ cdef struct field_match_t:
     text_t value                # FIELD_EQUALS
     void* regex                 # borrowed: FIELD_MATCHES, a compiled pattern of the Plan's
 
+cdef struct gzip_t:             # a route's gzip
+    text_t* types               # owned by the Plan: media types in lower case
+    uint32_t n_types
+    int64_t min                 # bytes
+    int level
+    edits_t edits               # the route's, and the fields that no longer hold of an encoded answer
+
 cdef enum Action:
     ACTION_UPSTREAM = 0
     ACTION_RESPOND
@@ -154,6 +165,7 @@ cdef struct route_t:
     uint32_t in_flight_stride
     edits_t request_edits
     edits_t response_edits
+    gzip_t* gzip                # owned by the Plan; NULL: answers leave as they came
     timeouts_t timeouts
     int64_t max_body            # bytes; 0: none
     uint16_t status             # ACTION_RESPOND, ACTION_REDIRECT
@@ -195,6 +207,11 @@ cdef class Plan:
     cdef plan_t c               # its arrays are freed with the Plan
     cdef list kept              # whatever the tables borrow from
     cdef readonly object config # ProxyConfig
+    cdef object roster
+    cdef int worker
+    cdef dict names             # server -> what its name and host borrow from
+    cdef dict rings             # upstream -> what its ring borrows from
 
     cdef void* reserve(self, size_t size) except NULL       # zeroed; freed with the Plan
     cdef text_t text(self, value)                           # of a str (UTF-8) or bytes; keeps it
+    cdef int refresh(self) except -1                        # servers as the roster has them now

@@ -4,6 +4,7 @@ from hotpath.proxy.config import ProxyConfig
 from hotpath.proxy.state import State
 
 BALANCES: dict[str, int]
+ENCODED_OTHERWISE: tuple[str, ...]
 FORWARDED: dict[str, int]
 HEADERS: dict[str, int]
 FILE_METHODS: tuple[str, ...]

@@ -3,8 +3,6 @@
 A Plan belongs to one worker of one generation. What workers share (health, gauges, counters, rate cells) was made by the master
 before the fork and is pointed at from here.
 """
-import ipaddress
-import os
 import re
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
@@ -12,19 +10,20 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from hotpath.core.data.ring cimport Ring
-from hotpath.core.data.shared cimport Block, Gauges, RateLimiter
-from hotpath.core.net.linux cimport AF_INET, AF_INET6, AF_UNIX, sockaddr_in, sockaddr_in6, sockaddr_un, htons
+from hotpath.core.data.shared cimport Gauges, RateLimiter
+from hotpath.core.net.linux cimport AF_UNIX
 from hotpath.core.wire.http1 cimport (
     METHOD_CONNECT, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PATCH, METHOD_POST, METHOD_PUT,
     METHOD_TRACE)
+from hotpath.proxy.records cimport Records, facts_t, record_read
 
 METHODS = {
     "GET": METHOD_GET, "HEAD": METHOD_HEAD, "POST": METHOD_POST, "PUT": METHOD_PUT, "DELETE": METHOD_DELETE,
     "OPTIONS": METHOD_OPTIONS, "PATCH": METHOD_PATCH, "CONNECT": METHOD_CONNECT, "TRACE": METHOD_TRACE,
 }
 BALANCES = {
-    "round_robin": BALANCE_ROUND_ROBIN, "least_conn": BALANCE_LEAST_CONN, "p2c": BALANCE_P2C, "ip_hash": BALANCE_IP_HASH,
-    "hash": BALANCE_RING,
+    "round_robin": BALANCE_ROUND_ROBIN, "least_conn": BALANCE_LEAST_CONN, "p2c": BALANCE_P2C, "ewma": BALANCE_EWMA,
+    "ip_hash": BALANCE_IP_HASH, "hash": BALANCE_RING,
 }
 KEYS = {
     "client_ip": KEY_CLIENT_IP, "host": KEY_HOST, "path": KEY_PATH, "uri": KEY_URI, "route": KEY_ROUTE,
@@ -33,6 +32,8 @@ KEYS = {
 FORWARDED = {"off": FORWARDED_OFF, "x-forwarded": FORWARDED_X, "rfc7239": FORWARDED_RFC7239, "both": FORWARDED_BOTH}
 # Of a route to files, whatever it says: a file is read, not written; any other method answers 405.
 FILE_METHODS = ("GET", "HEAD")
+# What a server said of the bytes that we encode (RFC 9110, 9530, 3230, 1864). coding.pyx writes ETag anew.
+ENCODED_OTHERWISE = ("accept-ranges", "content-digest", "content-md5", "digest", "etag", "repr-digest")
 HEADERS = {"rejected": LIMIT_HEADERS_REJECTED, "always": LIMIT_HEADERS_ALWAYS, "never": LIMIT_HEADERS_NEVER}
 
 
@@ -65,14 +66,22 @@ cdef void stagger(upstream_t* upstream, int worker) noexcept:
         best = NULL
         for i in range(upstream.n_servers):
             server = &upstream.servers[i]
-            if server.backup:               # backups take turns among themselves
+            if server.backup or not server.accepts:     # backups take turns among themselves
                 continue
-            total += server.weight
-            server.current += server.weight
+            total += WARM * server.weight
+            server.current += WARM * server.weight
             if best == NULL or server.current > best.current:
                 best = server
-        best.current -= total               # never NULL: config.Upstream wants one that is no backup
+        if best != NULL:
+            best.current -= total
 
+
+cdef text_t borrowed(bytes raw) noexcept:
+    """For as long as somebody keeps `raw`."""
+    cdef text_t made
+    made.data = <const uint8_t*>(<const char*>raw)
+    made.size = <uint32_t>len(raw)
+    return made
 
 cdef text_t* make_texts(Plan plan, values) except NULL:
     cdef text_t* made = <text_t*>plan.reserve(sizeof(text_t) * len(values))
@@ -101,12 +110,22 @@ cdef key_t make_key(Plan plan, str spelled) except *:
     made.name = plan.text(name.lower() if kind == "header" else name)
     return made
 
-cdef edits_t make_edits(Plan plan, given) except *:
-    names = sorted({name.lower() for name in (*given.remove, *given.set)})
+cdef edits_t make_edits(Plan plan, given, also_dropped=()) except *:
+    names = sorted({name.lower() for name in (*given.remove, *given.set, *also_dropped)})
     cdef edits_t made
     made.n_dropped = len(names)
     made.dropped = make_texts(plan, names)
     made.lines = plan.text("".join(f"{name}: {value}\r\n" for name, value in (*given.set.items(), *given.add.items())))
+    return made
+
+cdef gzip_t* make_gzip(Plan plan, given, response_headers) except NULL:
+    cdef gzip_t* made = <gzip_t*>plan.reserve(sizeof(gzip_t))
+    types = sorted({one.lower() for one in given.types})
+    made.n_types = len(types)
+    made.types = make_texts(plan, types)
+    made.min = given.min
+    made.level = given.level
+    made.edits = make_edits(plan, response_headers, also_dropped=ENCODED_OTHERWISE)
     return made
 
 cdef add_networks(Plan plan, networks):
@@ -145,55 +164,72 @@ cdef add_limits(Plan plan, config, state):
         window_s = max(1, round((given.burst + 1) * given.rate.period_s))
         limit.policy = plan.text(f'"{name}";q={given.burst + 1};w={window_s}')
 
-cdef set_address(server_t* server, resolved):
-    """`resolved` is (family, sockaddr) as socket.getaddrinfo gives it, or (AF_UNIX, path)."""
-    family, sockaddr = resolved
-    cdef sockaddr_in* v4 = <sockaddr_in*>&server.address
-    cdef sockaddr_in6* v6 = <sockaddr_in6*>&server.address
-    cdef sockaddr_un* un = <sockaddr_un*>&server.address
-    if family == AF_UNIX:
-        path = os.fsencode(sockaddr)        # config.Address keeps it within sun_path
-        un.sun_family = AF_UNIX
-        memcpy(un.sun_path, <const char*>path, <size_t>len(path))
-        server.address_size = sizeof(un.sun_family) + len(path) + 1
-        return
-    packed = ipaddress.ip_address(sockaddr[0].partition("%")[0]).packed
-    if family == AF_INET:
-        v4.sin_family = AF_INET
-        v4.sin_port = htons(<uint16_t>sockaddr[1])
-        memcpy(&v4.sin_addr, <const char*>packed, 4)
-        server.address_size = sizeof(sockaddr_in)
-    else:
-        v6.sin6_family = AF_INET6
-        v6.sin6_port = htons(<uint16_t>sockaddr[1])
-        memcpy(&v6.sin6_addr, <const char*>packed, 16)
-        v6.sin6_scope_id = sockaddr[3]
-        server.address_size = sizeof(sockaddr_in6)
-
-cdef add_servers(Plan plan, upstream_t* upstream, given, state):
-    cdef Block health = state.health
-    cdef Gauges in_flight = state.in_flight
+cdef add_servers(Plan plan, upstream_t* upstream, slots, roster):
+    """A place for each of the roster's slots; `Plan.refresh` fills them."""
+    cdef Records records = roster.records
+    cdef Gauges in_flight = roster.in_flight
+    cdef Gauges idle = roster.idle
     cdef server_t* server
-    upstream.n_servers = len(given.servers)
+    upstream.n_servers = len(slots)
     upstream.servers = <server_t*>plan.reserve(sizeof(server_t) * upstream.n_servers)
-    for i, spec in enumerate(given.servers):
-        server = &upstream.servers[<size_t>i]
-        server.name = plan.text(str(spec.address))
-        server.host = plan.text("localhost" if spec.address.is_unix else str(spec.address))
-        set_address(server, state.addresses[spec.address])
-        server.index = plan.c.n_servers
-        server.position = i
-        server.weight = spec.weight
-        server.max_connections = spec.max_connections
-        server.backup = spec.backup
-        server.health = &(<health_t*>health.data)[server.index]
+    for position, slot in enumerate(slots):
+        server = &upstream.servers[<size_t>position]
+        server.index = slot
+        server.position = position
+        server.record = records.at(slot)
+        server.health = &server.record.health
         server.in_flight = in_flight.row(0) + server.index
         server.in_flight_stride = in_flight.stride
+        server.idle_gauge = idle.row(plan.worker) + server.index
         server.upstream = upstream
         plan.c.n_servers += 1
 
-cdef add_upstreams(Plan plan, config, state, int worker):
+cdef int read_server(Plan plan, server_t* server) except -1:
+    """As its record has it now."""
+    cdef facts_t facts
+    cdef bint used = record_read(server.record, &facts)
+    server.accepts = used and not facts.draining
+    if not used:
+        return 0
+    name = facts.name[:facts.name_size]
+    if plan.names.get(server.index, (None,))[0] != name:
+        host = b"localhost" if facts.address.ss_family == AF_UNIX else name
+        plan.names[server.index] = name, host
+        server.name = borrowed(name)
+        server.host = borrowed(host)
+        server.current = 0
+    server.address = facts.address
+    server.address_size = facts.address_size
+    server.weight = facts.weight
+    server.max_connections = facts.max_connections
+    server.moves = facts.moves
+    server.backup = facts.backup
+    return 0
+
+cdef int draw_ring(Plan plan, upstream_t* upstream) except -1:
+    """Of the servers that take requests. By address, not by position: a key keeps its server when others come and go."""
     cdef Ring ring
+    cdef uint32_t i
+    cdef server_t* server
+    weights, positions = {}, {}
+    for i in range(upstream.n_servers):
+        server = &upstream.servers[i]
+        if server.accepts and not server.backup:
+            weights[plan.names[server.index][0].decode()] = server.weight
+            positions[plan.names[server.index][0].decode()] = i
+    drawn, _, _ = plan.rings.get(<size_t>upstream, (None, None, None))
+    if drawn == weights or not weights:     # of none at all: nobody looks at it
+        return 0
+    ring = Ring(weights)
+    of_nodes = bytearray(max(1, sizeof(uint16_t) * len(positions)))
+    upstream.ring = ring.now
+    upstream.ring_servers = <uint16_t*>PyByteArray_AS_STRING(of_nodes)
+    for k, node in enumerate(ring.names):
+        upstream.ring_servers[<size_t>k] = positions[node]
+    plan.rings[<size_t>upstream] = weights, ring, of_nodes
+    return 0
+
+cdef add_upstreams(Plan plan, config, roster):
     plan.c.n_upstreams = len(config.upstreams)
     plan.c.upstreams = <upstream_t*>plan.reserve(sizeof(upstream_t) * plan.c.n_upstreams)
     cdef upstream_t* upstream
@@ -216,17 +252,8 @@ cdef add_upstreams(Plan plan, config, state, int worker):
         upstream.retry_ms = ms(given.retry.timeout)
         for status in given.retry.statuses:
             upstream.retry_statuses[<size_t>(status >> 6)] |= <uint64_t>1 << (status & 63)
-        add_servers(plan, upstream, given, state)
-        stagger(upstream, worker)
-        if kind in ("hash", "ip_hash"):
-            # By address, not by position: a key keeps its server when another one is added or removed.
-            ring = Ring({str(server.address): server.weight for server in given.servers if not server.backup})
-            plan.kept.append(ring)
-            upstream.ring = ring.now
-            positions = {str(server.address): position for position, server in enumerate(given.servers)}
-            upstream.ring_servers = <uint16_t*>plan.reserve(sizeof(uint16_t) * len(positions))
-            for k, node in enumerate(ring.names):
-                upstream.ring_servers[<size_t>k] = positions[node]
+        upstream.slow_start_us = ms(given.slow_start) * 1000
+        add_servers(plan, upstream, roster.slots_of(name), roster)
 
 cdef str respond_lines(respond):
     """The fields of a canned answer; a body without a type is plain text."""
@@ -291,6 +318,8 @@ cdef add_routes(Plan plan, config, state):
         route.in_flight_stride = in_flight.stride
         route.request_edits = make_edits(plan, given.request_headers)
         route.response_edits = make_edits(plan, given.response_headers)
+        if given.gzip is not None:
+            route.gzip = make_gzip(plan, given.gzip, given.response_headers)
         route.timeouts = make_timeouts(config.timeouts_of(given))
         route.max_body = config.body_limit_of(given)
         if given.upstream is not None:
@@ -330,8 +359,29 @@ cdef class Plan:
         self.c.timeouts = make_timeouts(config.timeouts)
         add_networks(self, config.trusted_proxies)
         add_limits(self, config, state)
-        add_upstreams(self, config, state, worker)
+        self.roster = state.roster
+        self.worker = worker
+        self.names = {}
+        self.rings = {}
+        add_upstreams(self, config, state.roster)
+        self.refresh()
+        for i in range(self.c.n_upstreams):
+            stagger(&self.c.upstreams[i], worker)
         add_routes(self, config, state)
+
+    cdef int refresh(self) except -1:
+        cdef Records records = self.roster.records
+        cdef upstream_t* upstream
+        cdef uint32_t i, k
+        generation = records.now        # before the copies: what is written meanwhile is copied again
+        for i in range(self.c.n_upstreams):
+            upstream = &self.c.upstreams[i]
+            for k in range(upstream.n_servers):
+                read_server(self, &upstream.servers[k])
+            if upstream.balance == BALANCE_RING or upstream.balance == BALANCE_IP_HASH:
+                draw_ring(self, upstream)
+        records.saw(self.worker, generation)
+        return 0
 
     cdef void* reserve(self, size_t size) except NULL:
         block = bytearray(max(size, <size_t>1))
@@ -341,7 +391,4 @@ cdef class Plan:
     cdef text_t text(self, value):
         raw = value.encode() if isinstance(value, str) else bytes(value)
         self.kept.append(raw)
-        cdef text_t made
-        made.data = <const uint8_t*>(<const char*>raw)
-        made.size = len(raw)
-        return made
+        return borrowed(raw)

@@ -71,7 +71,7 @@ cdef class Probe:
         self.relay.table = &self.table.c
         self.relay.worker = worker
         self.relay.n_workers = state.workers
-        bind(self.relay, state.counters, gauges, config)
+        bind(self.relay, state.counters, gauges, config, state.roster.n_slots)
         if access_log is not None:
             access_log.attach(&self.loop.c, self.relay.counts.log_dropped)
             self.relay.log = &access_log.c
@@ -99,6 +99,10 @@ cdef class Probe:
     def request(self, bytes head, *, str peer="127.0.0.1") -> Request:
         """A request whose head came from `peer` (an address, or "unix:"). ValueError: the head is malformed or not whole."""
         return Request(self, head, peer)
+
+    def refresh(self) -> None:
+        """As a worker that was told of a change in the roster."""
+        self.plan.refresh()
 
     def ejected(self) -> list:
         """The servers that are out of service, by address."""
@@ -226,7 +230,7 @@ cdef class Request:
 
     def answered(self) -> None:
         """Its server answered. Releases."""
-        server_answered(self.exchange.server)
+        server_answered(&self.exchange)
         server_release(&self.exchange)
 
     def forwarded(self) -> bytes:

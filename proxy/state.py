@@ -4,18 +4,18 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from hotpath.core.config import Address
 from hotpath.core.data.shared import Block, Counters, Gauges, RateLimiter
 from hotpath.core.site import Site
 
 from .config import ProxyConfig
-from .metrics import GAUGES, counter_names
+from .metrics import GAUGES, ByServer, counter_names
+from .roster import Roster, Server
 
-# Of plan.health_t: three words per server.
-HEALTH_BYTES = 24
 # Of client.pyx: a row of 32-bit cells per worker.
 ADDRESS_BYTES = 4 * 8192
 
@@ -37,11 +37,11 @@ class State:
         servers = [server for upstream in config.upstreams.values() for server in upstream.servers]
         self.workers = workers
         self.addresses: Mapping[Address, Resolved] = {server.address: resolve(server.address) for server in servers}
-        self.counters = Counters(counter_names(config), workers)
+        self.roster: Roster = Roster(config, self.addresses, workers, before.roster if before is not None else None)
+        self.counters = Counters(counter_names(config, self.roster.n_slots), workers)
+        self.counted = ByServer(self.counters, config, self.roster)
         self.gauges = Gauges(GAUGES, workers)
-        self.in_flight = Gauges(tuple(str(i) for i in range(max(1, len(servers)))), workers)
         self.route_in_flight = Gauges(tuple(str(i) for i in range(max(1, len(config.routes)))), workers)
-        self.health = Block(max(1, len(servers)) * HEALTH_BYTES)
         self.by_address = Block(workers * ADDRESS_BYTES) if config.limits.connections_per_ip else None
         self.seed = secrets.randbits(32)       # keys the hash of client addresses
         self.limiters: dict[str, RateLimiter] = {}
@@ -58,17 +58,25 @@ class State:
         """Give the descriptor back."""
         os.close(self.nudge)
 
-    def health_of(self, config: ProxyConfig) -> list[tuple[str, str, bool]]:
-        """(upstream, server, in service) of every server, in the file's order."""
-        words = self.health.memory.cast("q")
-        servers = [(name, str(server.address)) for name, each in config.upstreams.items() for server in each.servers]
-        now_us = time.monotonic_ns() // 1000
-        return [(name, server, words[3 * i + 2] <= now_us) for i, (name, server) in enumerate(servers)]
+    def servers(self, upstream: str) -> list[Server]:
+        """All servers of an upstream with what they answered. KeyError: no such upstream."""
+        return [msgspec.structs.replace(server, requests=self.counted.requests_of(server.slot))
+                for server in self.roster.servers(upstream)]
+
+    def sweep(self) -> list[tuple[str, str]]:
+        """As Roster.sweep; what those servers answered is counted as some removed server's from now on."""
+        return self.roster.sweep(self.counted.retire)
+
+    def in_service(self) -> list[tuple[str, str, bool]]:
+        """(upstream, server, whether it is in service) of every server."""
+        return [(name, server.address, server.state in ("up", "draining"))
+                for name in self.roster.upstreams for server in self.roster.servers(name)]
 
     def forget(self, worker: int) -> None:
         """Worker `worker` is gone: what its gauges say is not true any more."""
-        for gauges in (self.gauges, self.in_flight, self.route_in_flight):
+        for gauges in (self.gauges, self.route_in_flight):
             gauges.clear(worker)
+        self.roster.forget(worker)
         if self.by_address is not None:
             self.by_address.memory[worker * ADDRESS_BYTES:(worker + 1) * ADDRESS_BYTES] = bytes(ADDRESS_BYTES)
 
@@ -88,17 +96,23 @@ class Unresolved(OSError):
 
 
 def resolve(address: Address) -> Resolved:
-    """(family, sockaddr) of a server's address. Raises Unresolved.
+    """(family, sockaddr) of a server's address. Raises Unresolved."""
+    return preferred(answers(address))
 
-    Of several, the first IPv4 one: of the two addresses of `localhost` it is the one that nearly every server takes.
-    """
+
+def answers(address: Address) -> list[Resolved]:
+    """All that the address means, at least one. Raises Unresolved."""
     if address.is_unix:
-        return socket.AF_UNIX, address.path
+        return [(socket.AF_UNIX, address.path)]
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise Unresolved(address, error) from None
     except UnicodeError as error:       # a label that DNS has no room for
         raise Unresolved(address, OSError(0, str(error))) from None
-    family, _, _, _, sockaddr = min(found, key=lambda answer: answer[0] != socket.AF_INET)
-    return family, sockaddr
+    return [(family, sockaddr) for family, _, _, _, sockaddr in found]
+
+
+def preferred(found: Sequence[Resolved]) -> Resolved:
+    """The first IPv4 one: of the two addresses of `localhost` it is the one that nearly every server takes."""
+    return min(found, key=lambda answer: answer[0] != socket.AF_INET)

@@ -46,6 +46,7 @@ cdef void unlink_idle(peer_t* peer) noexcept nogil:
     peer.next = NULL
     peer.previous = NULL
     server.n_idle -= 1
+    server.idle_gauge[0] = server.n_idle
     peer.relay.counts.idle_peers[0] -= 1
 
 cdef void attach(peer_t* peer, exchange_t* exchange) noexcept nogil:
@@ -70,6 +71,7 @@ cdef peer_t* connect_new(exchange_t* exchange) noexcept nogil:
         close(fd)
         return NULL
     peer.server = server
+    peer.moves = server.moves
     if stream_open(&peer.stream, relay.loop, fd, RANK_UPSTREAM, connected, relay.on_peer_events) < 0:
         close(fd)
         peer_free(peer)
@@ -93,13 +95,17 @@ cdef peer_t* peer_lease(exchange_t* exchange, bint fresh) noexcept nogil:
         attach(peer, exchange)
     return peer
 
+cdef bint is_stale(const peer_t* peer) noexcept nogil:
+    """Its server takes no more requests, or stands at another address."""
+    return not peer.server.accepts or peer.moves != peer.server.moves
+
 cdef void peer_release(peer_t* peer, bint keep) noexcept nogil:
     cdef server_t* server = peer.server
     cdef upstream_t* upstream = server.upstream
     if peer.exchange != NULL:
         peer.exchange.peer = NULL
         peer.exchange = NULL
-    if not keep or server.n_idle >= upstream.keep_idle or peer.relay.draining or peer.stream.hung or peer.stream.readable \
+    if not keep or server.n_idle >= upstream.keep_idle or peer.relay.draining or is_stale(peer) or peer.stream.hung or peer.stream.readable \
             or peer.stream.n_unsent or peer.kept != NULL or (upstream.keep_requests and peer.n_requests >= upstream.keep_requests):
         peer_close(peer)
         return
@@ -110,6 +116,7 @@ cdef void peer_release(peer_t* peer, bint keep) noexcept nogil:
         peer.next.previous = peer
     server.idle = peer
     server.n_idle += 1
+    server.idle_gauge[0] = server.n_idle
     peer.relay.counts.idle_peers[0] += 1
     loop_arm(peer.relay.loop, &peer.stream.deadline, peer.relay.loop.now_ms + (upstream.keep_ms if upstream.keep_ms else FOR_EVER_MS))
 
@@ -124,12 +131,18 @@ cdef void peer_close(peer_t* peer) noexcept nogil:
     stream_close(&peer.stream)
     peer_free(peer)
 
-cdef void peers_close_idle(relay_t* relay) noexcept nogil:
+cdef void peers_close_idle(relay_t* relay, bint stale_ones) noexcept nogil:
     cdef uint32_t i, k
+    cdef peer_t* peer
+    cdef peer_t* next
     for i in range(relay.plan.n_upstreams):
         for k in range(relay.plan.upstreams[i].n_servers):
-            while relay.plan.upstreams[i].servers[k].idle != NULL:
-                peer_close(<peer_t*>relay.plan.upstreams[i].servers[k].idle)
+            peer = <peer_t*>relay.plan.upstreams[i].servers[k].idle
+            while peer != NULL:
+                next = peer.next
+                if not stale_ones or is_stale(peer):
+                    peer_close(peer)
+                peer = next
 
 cdef bint peer_keep(peer_t* peer, const uint8_t* data, size_t size) noexcept nogil:
     if size == 0:

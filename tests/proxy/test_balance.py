@@ -225,3 +225,69 @@ def test_connections_of_all_workers_count_against_max_connections() -> None:
     assert Counter(servers) == {A: 2, B: 18}
     held[servers.index(A)].release()
     assert Counter(chosen(second) for _ in range(4))[A] == 2
+
+
+def ask(worker: Probe, took_us: int = 0) -> str | None:
+    """One request that is answered after so long."""
+    request = worker.request(head())
+    server = request.lease()
+    worker.now_us += took_us
+    if server is not None:
+        request.answered()
+    return server
+
+
+def test_ewma_goes_where_answers_are_fast() -> None:
+    worker = probe(upstream(A, B, balance="ewma"))
+    took_us = {A: 1_000, B: 50_000}
+
+    def one() -> str | None:
+        request = worker.request(head())
+        server = request.lease()
+        worker.now_us += took_us[str(server)]
+        request.answered()
+        return server
+
+    seen = Counter(one() for _ in range(200))
+    assert seen[A] >= 195
+    took_us = {A: 50_000, B: 1_000}         # they change places: a peak counts at once
+    turned = Counter(one() for _ in range(200))
+    assert turned[B] > 150
+
+
+def test_ewma_forgets_a_slow_past() -> None:
+    worker = probe(upstream(A, B, balance="ewma"))
+    slow = ask(worker, 100_000)
+    other = {A: B, B: A}[str(slow)]
+    assert {ask(worker, 1_000) for _ in range(20)} == {other}
+    worker.now_us += 200 * SECOND_US
+    for _ in range(3):
+        ask(worker, 1_000)
+    assert {ask(worker, 1_000) for _ in range(60)} == {A, B}
+
+
+def test_ewma_counts_what_is_under_way() -> None:
+    worker = probe(upstream(A, B, balance="ewma"))
+    for _ in range(10):
+        ask(worker, 1_000)
+    requests = [worker.request(head()) for _ in range(40)]
+    spread = Counter(request.lease() for request in requests)
+    assert abs(spread[A] - spread[B]) <= 2
+
+
+def test_a_server_that_comes_back_warms_up() -> None:
+    worker = probe(upstream(A, B, passive={"failures": 1, "eject": "1s"}, slow_start="10s"))
+    assert Counter(chosen(worker) for _ in range(20)) == {A: 10, B: 10}     # at the start all are warm
+    fail(worker, A)
+    worker.now_us += 2 * SECOND_US
+    while ask(worker) != A:                 # the probe
+        pass
+    worker.now_us += SECOND_US
+    early = Counter(chosen(worker) for _ in range(220))
+    assert 10 <= early[A] <= 40             # a tenth of its weight
+    worker.now_us += 4 * SECOND_US
+    half = Counter(chosen(worker) for _ in range(300))
+    assert 80 <= half[A] <= 120
+    worker.now_us += 10 * SECOND_US
+    whole = Counter(chosen(worker) for _ in range(20))
+    assert abs(whole[A] - whole[B]) <= 1

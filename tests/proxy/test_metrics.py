@@ -43,10 +43,10 @@ def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 def page(state: State, **gauges: int) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     ledger = Ledger()
-    ledger.attach(state.counters)
+    ledger.attach(state.counted)
     up = [("u", server, server == SERVERS[0]) for server in SERVERS]
     given = {**dict.fromkeys(GAUGES, 0), **gauges}
-    return samples(expose(ledger.totals(), given, ejected=up, facts=FACTS))
+    return samples(expose(ledger.totals(), given, servers=up, facts=FACTS))
 
 
 def value(found: dict[Any, float], name: str, **labels: str) -> float:
@@ -55,8 +55,8 @@ def value(found: dict[Any, float], name: str, **labels: str) -> float:
 
 def test_prometheus_reads_every_family_of_the_contract(worker: tuple[Probe, State]) -> None:
     _, state = worker
-    text = expose(dict.fromkeys(state.counters.names, 1), dict.fromkeys(GAUGES, 1),
-                  ejected=[("u", server, True) for server in SERVERS], facts=FACTS)
+    text = expose(dict.fromkeys(state.counted.names, 1), dict.fromkeys(GAUGES, 1),
+                  servers=[("u", server, True) for server in SERVERS], facts=FACTS)
     families = {family.name: family.type for family in text_string_to_metric_families(text)}
     wanted = {
         "requests": "counter", "request_seconds": "histogram", "connections": "gauge", "upstream_requests": "counter",
@@ -117,7 +117,7 @@ def test_connections_are_told_apart_by_what_they_do(worker: tuple[Probe, State])
 
 
 def test_no_two_counters_have_one_name() -> None:
-    names = counter_names(config_of({}))
+    names = counter_names(config_of({}), 3)
     assert len(names) == len(set(names))
     assert len(set(CODES)) == len(CODES) <= OTHER
     assert set(REJECTIONS) == {name.partition("\0")[2] for name in names if name.startswith("rejected\0")}

@@ -12,7 +12,7 @@ from tests.probing import config_of, head, probe
 
 
 def test_every_word_of_the_schema_has_a_number() -> None:
-    assert set(BALANCES) == {*BALANCE_WORDS, "hash"} - {"ewma"}
+    assert set(BALANCES) == {*BALANCE_WORDS, "hash"}
     assert {word.partition(":")[0] for word in (*HASH_KEYS, *LIMIT_KEYS)} == set(KEYS)
     assert set(FORWARDED) == {"off", "x-forwarded", "rfc7239", "both"}
     assert set(HEADERS) == {"rejected", "always", "never"}

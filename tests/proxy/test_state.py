@@ -85,7 +85,7 @@ def test_health_is_told_in_the_files_order() -> None:
     request = worker.request(head())
     assert request.lease() == "127.0.0.1:1"
     request.fail()
-    assert state.health_of(config) == [
+    assert state.in_service() == [
         ("u", "127.0.0.1:1", False), ("u", "127.0.0.1:2", True), ("v", "127.0.0.1:1", True)]
 
 
