@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from tests.backends import Backend, Exchange, Gate
-from tests.clients import Client, fetch, request_bytes
+from tests.clients import Answer, Client, fetch, request_bytes
 from tests.proxies import Proxy, free_address
 from tests.waiting import wait_for
+
+JSON = [("Content-Type", "application/json")]
+KEYS = ["address", "weight", "state", "source", "in_flight", "requests", "failures", "ewma_ms", "idle"]
 
 Site = tuple[Proxy, Backend]
 
@@ -158,3 +164,224 @@ def test_a_broken_exchange_leaves_no_gauge_up(site: Site) -> None:
     for _ in range(2):
         assert fetch(proxy.address, "/items/dies", "POST", body=b"x").status == 502
     wait_for(lambda: proxy.connections() == 0, "no connections")
+
+
+def ask(proxy: Proxy, method: str, path: str, body: str | None = None) -> Answer:
+    return fetch(proxy.admin, path, method, fields=JSON, body=None if body is None else body.encode())
+
+
+def servers(proxy: Proxy, upstream: str) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = ask(proxy, "GET", "/v1/upstreams").json()[upstream]["servers"]
+    return listed
+
+
+def addresses(proxy: Proxy, upstream: str) -> list[str]:
+    return [server["address"] for server in servers(proxy, upstream)]
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy whose servers need not exist: nobody asks them."""
+    unix = tmp_path_factory.mktemp("unix") / "a b.sock"
+    config = {
+        "workers": 2,
+        "upstreams": {
+            "api": {"balance": "p2c", "servers": ["127.0.0.1:1001", {"address": "127.0.0.1:1002", "weight": 3}]},
+            "odd": {"servers": ["127.0.0.1:1001", "[::1]:1002", f"unix:{unix}", "localhost:1003"]},
+            "one": {"servers": ["127.0.0.1:1001"]},
+            "web": {"servers": ["127.0.0.1:1001"]},
+        },
+        "routes": [{"upstream": "api"}],
+    }
+    with Proxy(config) as proxy:
+        yield proxy
+
+
+def test_upstreams_are_listed_with_what_is_known_of_each_server(live: Proxy) -> None:
+    listed = ask(live, "GET", "/v1/upstreams").json()
+    assert list(listed) == ["api", "odd", "one", "web"]
+    assert listed["api"]["balance"] == "p2c"
+    first, second = listed["api"]["servers"]
+    assert list(first) == KEYS
+    assert (first["address"], first["weight"], first["state"], first["source"]) == ("127.0.0.1:1001", 1, "up", "file")
+    assert [first[key] for key in KEYS[4:]] == [0, 0, 0, None, 0]
+    assert second["weight"] == 3
+
+
+def test_a_server_is_added_changed_and_removed(live: Proxy) -> None:
+    made = ask(live, "POST", "/v1/upstreams/web/servers", '{"address": "127.0.0.1:2001", "weight": 5}')
+    assert (made.status, made.json()["source"], made.json()["weight"]) == (201, "admin", 5)
+    place = made.value("location") or ""
+    assert place == "/v1/upstreams/web/servers/127.0.0.1:2001"
+    assert addresses(live, "web") == ["127.0.0.1:1001", "127.0.0.1:2001"]
+    for body, weight, state in (('{"weight": 7}', 7, "up"), ('{"state": "draining"}', 7, "draining"),
+                                ('{"state": "up", "weight": 1}', 1, "up")):
+        changed = ask(live, "PATCH", place, body)
+        assert (changed.status, changed.json()["weight"], changed.json()["state"]) == (200, weight, state)
+        assert servers(live, "web")[1]["state"] == state
+    gone = ask(live, "DELETE", place)
+    assert (gone.status, gone.json()["state"]) == (202, "draining")
+    wait_for(lambda: addresses(live, "web") == ["127.0.0.1:1001"], "the server to go")
+    assert ask(live, "DELETE", place).status == 404
+
+
+def test_a_weight_need_not_be_given(live: Proxy) -> None:
+    assert ask(live, "POST", "/v1/upstreams/one/servers", '{"address": "127.0.0.1:2002"}').json()["weight"] == 1
+    assert ask(live, "DELETE", "/v1/upstreams/one/servers/127.0.0.1:2002").status == 202
+    wait_for(lambda: len(addresses(live, "one")) == 1, "the server to go")
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["percent-encoded", "as it stands"])
+@pytest.mark.parametrize("i", range(4))
+def test_every_address_of_the_list_can_be_named(live: Proxy, i: int, raw: bool) -> None:
+    address = addresses(live, "odd")[i]
+    place = f"/v1/upstreams/odd/servers/{quote(address, safe='/:[]' if raw else '')}"
+    weight = 10 + 2 * i + raw
+    answer = ask(live, "PATCH", place, f'{{"weight": {weight}}}')
+    assert (answer.status, answer.json()["address"], answer.json()["weight"]) == (200, address, weight)
+    assert servers(live, "odd")[i]["weight"] == weight
+
+
+def test_an_ipv6_address_and_a_unix_socket_can_be_added(live: Proxy, tmp_path: Path) -> None:
+    for address in ("[fd00::1]:80", f"unix:{tmp_path}/s"):
+        made = ask(live, "POST", "/v1/upstreams/odd/servers", f'{{"address": "{address}"}}')
+        assert (made.status, made.json()["address"]) == (201, address)
+        assert ask(live, "DELETE", made.value("location") or "").status == 202
+    wait_for(lambda: len(addresses(live, "odd")) == 4, "the servers to go")
+
+
+BAD_NEW = [
+    ("unknown upstream", "none", '{"address": "127.0.0.1:1"}', 404, "known: api, odd, one, web"),
+    ("known already", "api", '{"address": "127.0.0.1:1002"}', 409, "127.0.0.1:1002"),
+    ("no address", "api", '{"weight": 1}', 422, "`address`"),
+    ("unknown member", "api", '{"address": "127.0.0.1:1", "wait": 2}', 422, "unknown field `wait`; allowed: address"),
+    ("not an address", "api", '{"address": "127.0.0.1"}', 422, "allowed: HOST:PORT"),
+    ("address of another kind", "api", '{"address": 7}', 422, "$.address"),
+    ("port 0", "api", '{"address": "127.0.0.1:0"}', 422, "allowed: 1 to 65535"),
+    ("weight 0", "api", '{"address": "127.0.0.1:1", "weight": 0}', 422, "$.weight"),
+    ("weight too large", "api", '{"address": "127.0.0.1:1", "weight": 1001}', 422, "weight (1 to 1000)"),
+    ("weight as text", "api", '{"address": "127.0.0.1:1", "weight": "2"}', 422, "$.weight"),
+    ("weight 1.5", "api", '{"address": "127.0.0.1:1", "weight": 1.5}', 422, "$.weight"),
+    ("a name that does not resolve", "api", '{"address": "none.invalid:80"}', 422, "none.invalid:80 does not resolve"),
+    ("no object", "api", '["127.0.0.1:1"]', 422, "object"),
+    ("no JSON", "api", '{"address"', 400, "JSON"),
+    ("nothing", "api", "", 400, "JSON"),
+    ("too long", "api", '{"address": "' + "a" * 5000 + '"}', 413, "larger than"),
+]
+
+
+@pytest.mark.parametrize(
+    ("upstream", "body", "status", "detail"), [pytest.param(*rest, id=name) for name, *rest in BAD_NEW])
+def test_a_server_that_cannot_be_added_is_a_problem(
+    live: Proxy, upstream: str, body: str, status: int, detail: str
+) -> None:
+    before = ask(live, "GET", "/v1/upstreams").json()
+    answer = ask(live, "POST", f"/v1/upstreams/{upstream}/servers", body)
+    assert (answer.status, answer.value("content-type")) == (status, "application/problem+json")
+    assert detail in answer.json()["detail"]
+    assert ask(live, "GET", "/v1/upstreams").json() == before
+
+
+BAD_CHANGE = [
+    ("nothing", "api/servers/127.0.0.1:1001", "{}", 422, "nothing is to be changed; allowed: weight"),
+    ("unknown member", "api/servers/127.0.0.1:1001", '{"wait": 2}', 422, "`wait`; allowed: weight"),
+    ("unknown state", "api/servers/127.0.0.1:1001", '{"state": "down"}', 422, "state (up or draining)"),
+    ("weight null", "api/servers/127.0.0.1:1001", '{"weight": null}', 422, "$.weight"),
+    ("weight 0", "api/servers/127.0.0.1:1001", '{"weight": 0}', 422, "$.weight"),
+    ("unknown server", "api/servers/127.0.0.1:9", '{"weight": 2}', 404, "127.0.0.1:9"),
+    ("no address", "api/servers/x", '{"weight": 2}', 404, "no server 'x'"),
+    ("unknown upstream", "none/servers/127.0.0.1:1001", '{"weight": 2}', 404, "known: api"),
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "body", "status", "detail"), [pytest.param(*rest, id=name) for name, *rest in BAD_CHANGE])
+def test_a_change_that_cannot_be_made_is_a_problem(
+    live: Proxy, place: str, body: str, status: int, detail: str
+) -> None:
+    before = ask(live, "GET", "/v1/upstreams").json()
+    answer = ask(live, "PATCH", f"/v1/upstreams/{place}", body)
+    assert (answer.status, answer.value("content-type")) == (status, "application/problem+json")
+    assert detail in answer.json()["detail"]
+    assert ask(live, "GET", "/v1/upstreams").json() == before
+
+
+def test_the_last_server_stays(live: Proxy) -> None:
+    assert ask(live, "DELETE", "/v1/upstreams/one/servers/127.0.0.1:1001").status == 409
+    assert servers(live, "one")[0]["state"] == "up"
+    assert ask(live, "DELETE", "/v1/upstreams/one/servers/127.0.0.1:9").status == 404
+    assert ask(live, "DELETE", "/v1/upstreams/none/servers/127.0.0.1:1001").status == 404
+
+
+@pytest.mark.parametrize(("path", "method", "allowed"), [
+    ("/v1/upstreams", "POST", "GET, HEAD, OPTIONS"), ("/v1/upstreams/api/servers", "GET", "OPTIONS, POST"),
+    ("/v1/upstreams/api/servers/127.0.0.1:1001", "PUT", "DELETE, OPTIONS, PATCH"),
+    ("/v1/reload", "GET", "OPTIONS, POST"), ("/v1/workers", "DELETE", "GET, HEAD, OPTIONS"),
+    ("/v1/config", "PUT", "GET, HEAD, OPTIONS"), ("/healthz", "POST", "GET, HEAD, OPTIONS"),
+])
+def test_another_method_is_405_with_those_that_are(live: Proxy, path: str, method: str, allowed: str) -> None:
+    answer = ask(live, method, path)
+    assert (answer.status, answer.value("allow")) == (405, allowed)
+
+
+def test_a_body_that_is_not_declared_as_json_is_415(live: Proxy) -> None:
+    body = b'{"address": "127.0.0.1:1"}'
+    for fields in ([], [("Content-Type", "text/plain")]):
+        assert fetch(live.admin, "/v1/upstreams/api/servers", "POST", fields=fields, body=body).status == 415
+
+
+def test_every_worker_is_listed_with_what_it_does(site: Site) -> None:
+    proxy, backend = site
+    gate = Gate()
+    backend.on("/items/held", gate)
+    wait_for(lambda: proxy.connections() == 0, "no connections")
+    with Client(proxy.address) as resting, Client(proxy.address) as asking:
+        asking.send(request_bytes("GET", "/items/held"))
+        backend.wait_seen("/items/held")
+        assert resting.ask("GET", "/items/1").status == 200
+
+        def rows() -> list[dict[str, int]]:
+            listed: list[dict[str, int]] = ask(proxy, "GET", "/v1/workers").json()
+            return listed
+
+        wait_for(lambda: sum(row["connections"] for row in rows()) == 2, "two connections")
+        assert [row["index"] for row in rows()] == [0, 1]
+        assert sorted(row["pid"] for row in rows()) == sorted(proxy.workers())
+        assert {row["generation"] for row in rows()} == {1}
+        assert sum(row["requests"] for row in rows()) == 1
+        assert sum(row["idle"] for row in rows()) >= 1
+        gate.open()
+        assert asking.answer().status == 200
+
+
+def test_the_config_is_told_with_every_default(live: Proxy) -> None:
+    told = ask(live, "GET", "/v1/config").json()
+    assert told["listen"][0]["address"] == live.address
+    assert told["timeouts"]["head"] == "10s"
+    assert told["upstreams"]["api"]["servers"][1] == {
+        "address": "127.0.0.1:1002", "weight": 3, "max_connections": 0, "backup": False}
+    assert told["routes"][0]["name"] == "route-1"
+    assert told["log"]["access"] == "off"
+
+
+def test_a_reload_is_asked_for_and_answers_with_the_masters_verdict() -> None:
+    def config(answer: str, **more: object) -> dict[str, object]:
+        return {"routes": [{"respond": {"body": answer}}], **more}
+
+    with Proxy(config("one")) as proxy:
+        proxy.write(config("two", uptreams={}))
+        refused = ask(proxy, "POST", "/v1/reload")
+        assert (refused.status, refused.value("content-type")) == (422, "application/problem+json")
+        assert f"{proxy.file}:" in refused.json()["detail"]
+        assert "uptreams: unknown key (did you mean upstreams?)" in refused.json()["detail"]
+        # What only the master can find out.
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            proxy.write(config("two", listen=f"127.0.0.1:{other.getsockname()[1]}"))
+            refused = ask(proxy, "POST", "/v1/reload")
+            assert (refused.status, "address already in use" in refused.json()["detail"]) == (422, True)
+        assert fetch(proxy.address, "/").body == b"one"
+        proxy.write(config("two"))
+        assert ask(proxy, "POST", "/v1/reload").status == 202
+        wait_for(lambda: fetch(proxy.address, "/").body == b"two", "the new config")
+        wait_for(lambda: proxy.metric("hotpath_proxy_reloads_total", ok="true") == 1, "the reload to be counted")
+        assert proxy.metric("hotpath_proxy_reloads_total", ok="false") == 2
