@@ -1,0 +1,9 @@
+from typing_extensions import disjoint_base
+
+from hotpath.core.net.stream import Stream
+
+@disjoint_base
+class Front:
+    def write(self, data: bytes) -> bool: ...
+    def end(self) -> None: ...
+    def open(self) -> Stream: ...
