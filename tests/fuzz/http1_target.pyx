@@ -1,5 +1,5 @@
 """Whatever the bytes, wherever they are cut: the same answer, spans inside the input, nothing STRICT takes is lost on H11."""
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -20,10 +20,25 @@ from hotpath.core.wire.http1 cimport (
     parse_request,
     parse_response,
 )
+from hotpath.core.wire.payload cimport take_payload
 
 
 cdef extern from "start.h" nogil:
     void require(bint holds, const char* what)
+    void count_kind(const char* name, int kind)
+
+cdef enum:
+    FNV_BASIS = 0xcbf29ce484222325
+    FNV_PRIME = 0x100000001b3
+
+# What a connection made of all that came in on it.
+cdef struct Story:
+    uint32_t n_heads
+    uint32_t n_bodies           # complete ones
+    uint64_t hash               # of every head's verdict and every byte of payload, in order
+    Py_ssize_t last             # NEED_MORE or BROKEN, of the head or body that ended it; 0: between two messages
+    bint in_body
+    const char* error
 
 cdef struct Outcome:
     Py_ssize_t taken            # bytes of the body
@@ -44,7 +59,9 @@ cdef public int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) noexcep
         limits.line, limits.head, limits.fields = 24, 80, 3
     else:
         limits.line, limits.head, limits.fields = 8192, 32768, 100
+    count_kind(b"response" if is_response else b"request", is_response)
     check_message(data + 3, size - 3, cut % (size - 3), &limits, is_response, method)
+    check_stream(data + 3, size - 3, 1 + cut % 97, &limits, is_response, method)
     return 0
 
 
@@ -55,6 +72,7 @@ cdef void check_message(const uint8_t* data, size_t size, size_t cut, const Limi
     cdef Py_ssize_t consumed_h11 = parse(data, size, 0, limits, H11, is_response, method, &lenient)
     check_head(data, size, consumed, &strict)
     check_head(data, size, consumed_h11, &lenient)
+    require(consumed != NEED_MORE or not has_end(data, size), b"waited for more behind the end of a head")
     check_cut(data, size, cut, limits, STRICT, is_response, method, consumed, &strict)
     check_cut(data, size, cut, limits, H11, is_response, method, consumed_h11, &lenient)
     if consumed > 0 and h11_should_agree(data, is_response, &strict):
@@ -71,6 +89,15 @@ cdef Py_ssize_t parse(const uint8_t* data, size_t size, size_t seen, const Limit
     if is_response:
         return parse_response(data, size, seen, limits, rules, method, head)
     return parse_request(data, size, seen, limits, rules, head)
+
+
+# An empty line, but for one in front.
+cdef bint has_end(const uint8_t* data, size_t size) noexcept nogil:
+    cdef size_t i
+    for i in range(3, size):
+        if data[i] == c"\n" and data[i - 1] == c"\r" and data[i - 2] == c"\n":
+            return True
+    return False
 
 
 # STRICT alone takes a CRLF in front of a request, and blanks before the colon of a response's field.
@@ -151,7 +178,7 @@ cdef Outcome run_body(const uint8_t* data, size_t size, size_t step, int rules, 
     cdef size_t at = 0, n, i
     cdef Py_ssize_t consumed
     body_start(&body, head.framing, head.content_length, rules, 4096)
-    outcome.payload_hash = 0xcbf29ce484222325
+    outcome.payload_hash = FNV_BASIS
     while at < size and body.phase != BODY_DONE:
         n = size - at if size - at < step else step
         consumed = body_next(&body, data + at, n, &piece)
@@ -160,9 +187,91 @@ cdef Outcome run_body(const uint8_t* data, size_t size, size_t step, int rules, 
         require(0 < consumed and <size_t> consumed <= n, b"a body took what was not there")
         require(<size_t> piece.data.at + piece.data.size <= <size_t> consumed, b"payload behind what was taken")
         for i in range(piece.data.size):
-            outcome.payload_hash = (outcome.payload_hash ^ data[at + piece.data.at + i]) * <uint64_t> 0x100000001b3
+            outcome.payload_hash = (outcome.payload_hash ^ data[at + piece.data.at + i]) * FNV_PRIME
         at += consumed
     outcome.taken = at
     outcome.phase = body.phase
     outcome.error = body.error
     return outcome
+
+
+# Message behind message, as a connection sees them: dripped, in pieces and at once, the same story.
+cdef void check_stream(const uint8_t* data, size_t size, size_t step, const Limits* limits, bint is_response,
+                       uint8_t method) noexcept nogil:
+    cdef Story whole = tell(data, size, size, limits, is_response, method)
+    cdef Story pieces = tell(data, size, step, limits, is_response, method)
+    cdef Story dripped = tell(data, size, 1, limits, is_response, method)
+    same_story(&whole, &pieces)
+    same_story(&whole, &dripped)
+
+
+cdef void same_story(const Story* whole, const Story* other) noexcept nogil:
+    require(whole.n_heads == other.n_heads, b"pieces made another number of heads")
+    require(whole.n_bodies == other.n_bodies, b"pieces made another number of bodies")
+    require(whole.in_body == other.in_body, b"pieces ended elsewhere")
+    require(whole.hash == other.hash, b"pieces told another story")
+    # A head that never ends may be refused later when it drips: nonsense has until it has doubled.
+    if whole.last == BROKEN and other.last == NEED_MORE and not whole.in_body:
+        return
+    require(whole.last == other.last and whole.error == other.error, b"pieces changed the verdict")
+
+
+cdef Story tell(const uint8_t* data, size_t size, size_t step, const Limits* limits, bint is_response, uint8_t method) noexcept nogil:
+    cdef Story story
+    cdef Head head
+    cdef Body body
+    cdef size_t start = 0, seen = 0, end = 0, n = 0, i
+    cdef Py_ssize_t used
+    cdef uint8_t* payload
+    cdef uint8_t* piece = <uint8_t*> malloc(size)       # take_payload moves things
+    story.n_heads = story.n_bodies = 0
+    story.hash = FNV_BASIS
+    story.last = 0
+    story.in_body = False
+    story.error = NULL
+    while True:
+        if start == end or story.last == NEED_MORE:
+            if end == size:
+                break
+            end = size if size - end < step else end + step
+            story.last = 0
+        if not story.in_body:
+            used = parse(data + start, end - start, seen, limits, STRICT, is_response, method, &head)
+            if used == NEED_MORE:
+                seen = end - start
+                story.last = NEED_MORE
+                continue
+            if used == BROKEN:
+                story.last = BROKEN
+                story.error = head.error
+                break
+            mix(&story, used << 16 | head.n_fields << 8 | head.framing)
+            story.n_heads += 1
+            start += used
+            seen = 0
+            body_start(&body, head.framing, head.content_length, STRICT, limits.head)
+            story.in_body = True
+        else:
+            memcpy(piece, data + start, end - start)
+            used = take_payload(&body, piece, end - start, &payload, &n)
+            if used < 0:
+                story.last = BROKEN
+                story.error = body.error
+                break
+            require(<size_t> used <= end - start, b"a payload took what was not there")
+            require(payload >= piece and payload + n <= piece + used, b"payload outside what was taken")
+            for i in range(n):
+                story.hash = (story.hash ^ payload[i]) * FNV_PRIME
+            start += used
+            require(start == end or body.phase == BODY_DONE, b"a body left what it could have taken")
+        if body.phase == BODY_DONE:
+            story.in_body = False
+            story.n_bodies += 1
+    if story.in_body and story.last == BROKEN:
+        story.hash = 0                                  # how much payload comes out before the fault depends on the pieces
+    free(piece)
+    return story
+
+
+cdef void mix(Story* story, uint64_t what) noexcept nogil:
+    story.hash = (story.hash ^ what) * FNV_PRIME

@@ -30,3 +30,21 @@ static inline void require(int holds, const char *what) {
         abort();
     }
 }
+
+/* How often each kind of input was tried; told at the end, beside libFuzzer's own figures. */
+enum { KINDS = 4 };
+static unsigned long counted[KINDS];
+static const char *counted_names[KINDS];
+
+static void tell_counts(void) {
+    for (int kind = 0; kind < KINDS; kind++)
+        if (counted[kind])
+            fprintf(stderr, "executions of %s: %lu\n", counted_names[kind], counted[kind]);
+}
+
+static inline void count_kind(const char *name, int kind) {
+    if (!counted[0] && !counted[1] && !counted[2] && !counted[3])
+        atexit(tell_counts);
+    counted_names[kind] = name;
+    counted[kind]++;
+}
