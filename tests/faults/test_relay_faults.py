@@ -30,7 +30,7 @@ CANNED = [{"match": {"prefix": "/"}, "respond": {"body": "x"}}]
 def site() -> Iterator[Site]:
     with Backend() as backend:
         config = {
-            "timeouts": {"head": "1s", "idle": "3s", "body": "1s", "send": "9s", "response": "6s", "read": "6s"},
+            "timeouts": {"head": "1s", "idle": "3s", "body": "1s", "send": "60s", "response": "6s", "read": "6s"},
             "upstreams": {"b": {"servers": [backend.address], "passive": {"failures": 0}}},
             "routes": [{"match": {"prefix": "/"}, "upstream": "b"}],
         }
