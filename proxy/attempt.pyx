@@ -3,25 +3,26 @@
 A request is tried again only before the first byte of a response: any method while nothing was sent, GET, HEAD and OPTIONS without a
 body also later. A POST is never sent twice.
 """
+from libc.errno cimport EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.string cimport memcpy
 
 from hotpath.core.net.buffer cimport Buffer
-from hotpath.core.net.epoll cimport INBOX_BYTES, SCRATCH_BYTES
+from hotpath.core.net.epoll cimport SCRATCH_BYTES
 from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_recv, stream_send
-from hotpath.core.wire.http1 cimport BODY_CHUNKED, BODY_DONE, STRICT, Head, parse_request
+from hotpath.core.wire.http1 cimport BODY_CHUNKED, BODY_DONE, BODY_LENGTH, STRICT, Head, parse_request
 from hotpath.core.wire.payload cimport take_payload
 from hotpath.proxy.balance cimport server_failed, server_lease, server_release
 from hotpath.proxy.client cimport client_store
 from hotpath.proxy.ending cimport client_lost, count_rejected
 from hotpath.proxy.exchange cimport (
-    FRAMING_BYTES, LAST_OURS, MAX_READS, REJECTED_MALFORMED, REJECTED_NO_SERVER, REJECTED_TOO_LARGE, STATE_CONNECT,
-    STATE_SEND, STATE_WAIT, arm, arm_peer, client_t, exchange_t, look_again, move, peer_t, relay_t)
+    BULK_BYTES, LAST_OURS, REJECTED_CONNECTIONS, REJECTED_MALFORMED, REJECTED_NO_SERVER, REJECTED_TOO_LARGE, STATE_CONNECT,
+    STATE_SEND, STATE_WAIT, TURN_BYTES, arm, arm_peer, client_t, exchange_t, look_again, move, peer_t, piece_bytes, relay_t)
 from hotpath.proxy.forward cimport put, put_chunk_line, write_into, write_request, writer_t
 from hotpath.proxy.plan cimport server_t, upstream_t
 from hotpath.proxy.reply cimport answer, answer_with
 from hotpath.proxy.route cimport ABOVE_ROOT, normalise
-from hotpath.proxy.upstream cimport peer_close, peer_lease
+from hotpath.proxy.upstream cimport peer_close, peer_lease, peers_close_idle
 
 cdef enum:
     CONTINUE_MS = 1000          # RFC 9110 10.1.1: a client waits for its 100 no longer than it likes; a silent server gets this long
@@ -43,6 +44,14 @@ cdef void forward(exchange_t* exchange, const uint8_t* path, uint32_t path_size)
         tried = exchange.server
         if peer_lease(exchange, exchange.retried_fresh) != NULL:
             break
+        if we_lack_means():
+            peers_close_idle(relay, False)          # their descriptors and ports are what we need
+            if peer_lease(exchange, True) != NULL:
+                break
+            server_release(exchange)
+            count_rejected(relay, REJECTED_CONNECTIONS)
+            answer_with(exchange, 503, b"there is no room for a connection to a server", NULL, 1000000)
+            return
         server_failed(exchange.server, relay.loop.now_us)
         exchange.tried |= <uint64_t>1 << (exchange.server.position & 63)
         server_release(exchange)
@@ -51,6 +60,10 @@ cdef void forward(exchange_t* exchange, const uint8_t* path, uint32_t path_size)
     else:
         move(exchange, STATE_CONNECT)
         arm_peer(exchange.peer, exchange.route.timeouts.connect)
+
+cdef bint we_lack_means() noexcept nogil:
+    """Why no connection could be made just now: for want of ours, which no server must be blamed for."""
+    return errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM or errno == EADDRNOTAVAIL
 
 cdef void forward_again(exchange_t* exchange) noexcept nogil:
     """Another try: relay.head has been overwritten since, so the kept head is parsed anew."""
@@ -163,21 +176,25 @@ cdef void pump_request(exchange_t* exchange) noexcept nogil:
     cdef relay_t* relay = exchange.relay
     cdef client_t* client = exchange.client
     cdef peer_t* peer = exchange.peer
-    cdef uint8_t* inbox = relay.loop.inbox
+    cdef uint8_t* inbox = relay.inbox
     cdef uint8_t* payload
-    cdef size_t kept, n
+    cdef size_t kept, asked, n, total = 0
     cdef Py_ssize_t got, used
-    cdef int reads
-    for reads in range(MAX_READS):
+    cdef bint full = False
+    while total < TURN_BYTES:
         if exchange.request_sent or peer.stream.n_unsent:
             return
         kept = client.input.end - client.input.start
-        got = stream_recv(&client.stream, inbox + kept, INBOX_BYTES - FRAMING_BYTES - kept)
+        asked = piece_bytes(&peer.stream, full) - kept
+        got = stream_recv(&client.stream, inbox + kept, asked)
         if got == STREAM_NOTHING:
             return
         if got <= 0:
             client_lost(client)
             return
+        # What lies behind this body is kept with its client: nothing large is read past the end.
+        full = <size_t>got == asked and exchange.request_body.framing == BODY_LENGTH and exchange.request_body.left - got >= BULK_BYTES
+        total += got
         memcpy(inbox, client.input.data + client.input.start, kept)
         client.input.start = client.input.end = exchange.head_size
         if exchange.state == STATE_SEND:
@@ -265,7 +282,8 @@ cdef void again_fresh(exchange_t* exchange) noexcept nogil:
     cdef uint32_t path_size = 0
     cdef const uint8_t* path
     if peer_lease(exchange, True) == NULL:
-        server_failed(exchange.server, exchange.relay.loop.now_us)
+        if not we_lack_means():
+            server_failed(exchange.server, exchange.relay.loop.now_us)
         exchange.tried |= <uint64_t>1 << (exchange.server.position & 63)
         forward_again(exchange)
     elif exchange.peer.stream.opened:

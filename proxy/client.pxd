@@ -13,6 +13,8 @@ cdef Buffer* client_grow(client_t* client) noexcept nogil               # a larg
 # Keeps `size` bytes behind the request's head in client.input. False: no memory.
 cdef bint client_store(client_t* client, uint32_t head_size, const uint8_t* data, size_t size) noexcept nogil
 cdef void set_address(client_t* client, const sockaddr_storage* peer) noexcept nogil
+cdef void set_ip(client_t* client, const uint8_t* raw) noexcept nogil   # 16 bytes
+cdef void set_unix(client_t* client) noexcept nogil
 cdef bint count_address(client_t* client) noexcept nogil                # False: its address has connections_per_ip already
 cdef void stop_when_empty(relay_t* relay) noexcept nogil
 

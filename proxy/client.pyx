@@ -101,19 +101,25 @@ cdef bint client_store(client_t* client, uint32_t head_size, const uint8_t* data
 cdef void set_address(client_t* client, const sockaddr_storage* peer) noexcept nogil:
     cdef const sockaddr_in* v4 = <const sockaddr_in*>peer
     cdef const sockaddr_in6* v6 = <const sockaddr_in6*>peer
-    cdef const uint8_t* raw
+    cdef uint8_t address[16]
     if peer.ss_family == AF_INET:
-        client.address[10] = client.address[11] = 0xFF
-        memcpy(client.address + 12, &v4.sin_addr, 4)
+        memset(address, 0, 10)
+        address[10] = address[11] = 0xFF
+        memcpy(address + 12, &v4.sin_addr, 4)
+        set_ip(client, address)
     elif peer.ss_family == AF_INET6:
-        memcpy(client.address, &v6.sin6_addr, 16)
+        set_ip(client, <const uint8_t*>&v6.sin6_addr)
     else:
-        memset(client.address, 0xFF, 16)
-        memcpy(client.ip, b"unix:", 5)
-        client.ip_size = 5
-        client.peer_is_trusted = plan_trusts(client.relay.plan, client.address)
-        return
-    raw = client.address
+        set_unix(client)
+
+cdef void set_unix(client_t* client) noexcept nogil:
+    memset(client.address, 0xFF, 16)
+    memcpy(client.ip, b"unix:", 5)
+    client.ip_size = 5
+    client.peer_is_trusted = plan_trusts(client.relay.plan, client.address)
+
+cdef void set_ip(client_t* client, const uint8_t* raw) noexcept nogil:
+    memcpy(client.address, raw, 16)
     # ::ffff:0:0/96 is IPv4, whichever way it came
     if memcmp_zero(raw, 10) and raw[10] == 0xFF and raw[11] == 0xFF:
         inet_ntop(AF_INET, raw + 12, <char*>client.ip, sizeof(client.ip))

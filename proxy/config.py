@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -23,17 +24,21 @@ from .syntax import (
     HostPattern,
     LimitKey,
     LogFormat,
+    MediaType,
     Method,
     Name,
     PathPattern,
     RedirectTarget,
+    StatusRanges,
     UrlPath,
+    ranges_of,
 )
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]            # 0 means none, wherever it stands
+# A ring gives 256 points to each unit of weight: 1000 keeps its table below a few megabytes.
+Weight = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Status = Annotated[int, msgspec.Meta(ge=200, le=599)]
 ErrorStatus = Annotated[int, msgspec.Meta(ge=400, le=599)]
-NOT_YET = "is not available in this version"
 
 # Fields that frame a message or belong to one connection (RFC 9110 7.6.1): the relay writes these itself.
 OUR_FIELDS = frozenset({
@@ -41,18 +46,24 @@ OUR_FIELDS = frozenset({
 })
 
 
-class Tls(Section, frozen=True):
-    """Certificate and key of a TLS listener, PEM files."""
+class Certificate(Section, frozen=True):
+    """A certificate (with its chain) and its key, PEM files."""
 
     certificate: str
     key: str
-    minimum: Literal["1.2", "1.3"] = "1.2"
 
     def check(self) -> Iterator[Problem]:
         """Both files exist."""
         for field, file in (("certificate", self.certificate), ("key", self.key)):
             if not Path(file).is_file():
                 yield Problem((field,), f"{file!r} is not a file")
+
+
+class Tls(Certificate, frozen=True):
+    """What a TLS listener shows: its certificate, or the one of `more` that bears the name asked for (SNI)."""
+
+    minimum: Literal["1.2", "1.3"] = "1.2"
+    more: tuple[Certificate, ...] = ()
 
 
 class Listen(Section, frozen=True):
@@ -62,15 +73,16 @@ class Listen(Section, frozen=True):
 
     address: Address
     tls: Tls | None = None
-    proxy_protocol: bool = False
+    http2: bool = False             # by ALPN
+    proxy_protocol: bool = False    # each connection begins with its header; from trusted_proxies only
     backlog: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1024
 
     def check(self) -> Iterator[Problem]:
-        """Only what this version does."""
-        if self.tls is not None:
-            yield Problem(("tls",), NOT_YET)
-        if self.proxy_protocol:
-            yield Problem(("proxy_protocol",), f"true {NOT_YET}; allowed: false")
+        """No HTTP/2 in the clear: a h2c upgrade is a known way around a proxy's rules."""
+        if self.http2 and self.tls is None:
+            yield Problem(("http2",), "true needs tls beside it; allowed: false")
+        elif self.http2 and find_spec("h2") is None:
+            yield Problem(("http2",), "true needs a library that is not installed: pip install 'hotpath[http2]'")
 
 
 class Admin(Section, frozen=True):
@@ -166,8 +178,7 @@ class Server(Section, frozen=True):
     short: ClassVar = "address"
 
     address: Address
-    # A ring gives 256 points to each unit of weight: 1000 keeps its table below a few megabytes.
-    weight: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    weight: Weight = 1
     max_connections: Count = 0
     backup: bool = False
 
@@ -201,8 +212,18 @@ class ActiveHealth(Section, frozen=True):
     timeout: Duration = 2.0
     rise: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 2
     fall: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
-    status: str = "200-399"
+    status: StatusRanges = "200-399"
     host: HostName | None = None
+
+    def accepts(self, status: int) -> bool:
+        """Whether an answer with this status says that the server is well."""
+        return any(low <= status <= high for low, high in ranges_of(self.status))
+
+    def check(self) -> Iterator[Problem]:
+        """A check that never comes, or never ends, checks nothing."""
+        for field in ("interval", "timeout"):
+            if getattr(self, field) <= 0:
+                yield Problem((field,), "0 would check nothing; allowed: 100ms or more")
 
 
 class Retry(Section, frozen=True):
@@ -222,6 +243,7 @@ class Upstream(Section, frozen=True):
     passive: PassiveHealth = msgspec.field(default_factory=PassiveHealth)
     active: ActiveHealth | None = None
     retry: Retry = msgspec.field(default_factory=Retry)
+    slow_start: Duration = 0.0      # a server that comes into service gets its whole weight after so long
     host: HostName = "preserve"     # preserve | server | a name
 
     @property
@@ -232,10 +254,6 @@ class Upstream(Section, frozen=True):
 
     def check(self) -> Iterator[Problem]:
         """Servers are told apart by address, and one of them is the first choice."""
-        if self.balance == "ewma":
-            yield Problem(("balance",), f"ewma {NOT_YET}; allowed: round_robin, least_conn, p2c, ip_hash or hash:KEY")
-        if self.active is not None:
-            yield Problem(("active",), f"{NOT_YET}; allowed: null")
         seen: set[Address] = set()
         for i, server in enumerate(self.servers):
             if server.address in seen:
@@ -353,6 +371,17 @@ class Static(Section, frozen=True):
                 yield Problem((field,), f"{file!r} is not a file name below root")
 
 
+class Gzip(Section, frozen=True):
+    """Answers of servers to compress: text-like ones of at least `min` bytes that nobody has encoded yet."""
+
+    types: Annotated[tuple[MediaType, ...], msgspec.Meta(min_length=1)] = (
+        "text/html", "text/css", "text/plain", "text/xml", "text/javascript", "application/javascript",
+        "application/json", "application/problem+json", "application/xml", "image/svg+xml",
+    )
+    min: Size = 1024
+    level: Annotated[int, msgspec.Meta(ge=1, le=9)] = 5
+
+
 class Route(Section, frozen=True):
     """Requests that match, and what becomes of them: exactly one of upstream, respond, redirect, static."""
 
@@ -370,6 +399,7 @@ class Route(Section, frozen=True):
     response_headers: HeaderEdits = msgspec.field(default_factory=HeaderEdits)
     timeouts: RouteTimeouts = msgspec.field(default_factory=RouteTimeouts)
     limits: RouteLimits = msgspec.field(default_factory=RouteLimits)
+    gzip: Gzip | None = None
 
     def check(self) -> Iterator[Problem]:
         """One outcome, not two and not none."""
@@ -378,6 +408,13 @@ class Route(Section, frozen=True):
             yield Problem((), "leads nowhere; allowed: exactly one of upstream, respond, redirect, static")
         if len(given) > 1:
             yield Problem((given[1],), f"stands beside {given[0]}; allowed: one of upstream, respond, redirect, static")
+        if self.gzip is not None:
+            if self.upstream is None:
+                yield Problem(("gzip",), "compresses the answers of servers; allowed: only beside upstream")
+            for field in ("set", "add"):
+                for name in getattr(self.response_headers, field):
+                    if name.lower() == "content-encoding":
+                        yield Problem(("response_headers", field, name), f"{name} is written by gzip and cannot be set")
 
 
 class ProxyConfig(Section, frozen=True):
@@ -396,7 +433,7 @@ class ProxyConfig(Section, frozen=True):
     limits: Limits = msgspec.field(default_factory=Limits)
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     log: Log = msgspec.field(default_factory=Log)
-    resolve: Duration = 30.0
+    resolve: Duration = 30.0        # 0: only at the start and on reload
     rate_limits: Mapping[Name, RateLimit] = msgspec.field(default_factory=dict)
     upstreams: Mapping[Name, Upstream] = msgspec.field(default_factory=dict)
     routes: tuple[Route, ...] = ()
@@ -424,8 +461,9 @@ class ProxyConfig(Section, frozen=True):
         """Names lead somewhere, and what must be unique is."""
         if self.user is not None and not is_user(self.user):
             yield Problem(("user",), f"there is no user {self.user!r} on this machine")
-        if self.resolve != 30.0:
-            yield Problem(("resolve",), f"{NOT_YET}: names are resolved at start and on reload; allowed: leave it out")
+        for i, listen in enumerate(self.listen):
+            if listen.proxy_protocol and not self.trusted_proxies:
+                yield Problem(("listen", i, "proxy_protocol"), "true needs trusted_proxies, who may send it")
         bound: set[Address] = set()
         for i, listen in enumerate(self.listen):
             # Port 0 is a new port each time.

@@ -5,6 +5,7 @@ from hotpath.core.net.linux cimport close
 from hotpath.proxy.balance cimport server_release
 from hotpath.proxy.client cimport client_close, client_linger, exchange_free, stop_when_empty
 from hotpath.proxy.exchange cimport LAST_OURS, STATE_DONE, STATE_TUNNEL, arm, arm_rest, client_t, exchange_t, move, relay_t
+from hotpath.proxy.gzip cimport zipper_free
 from hotpath.proxy.limit cimport concurrency_release
 from hotpath.proxy.log cimport log_exchange, log_t
 from hotpath.proxy.metrics cimport count_exchange
@@ -51,6 +52,8 @@ cdef void end_exchange(exchange_t* exchange, bint keep_peer) noexcept nogil:
         concurrency_release(exchange)
     if exchange.file_fd >= 0:
         close(exchange.file_fd)
+    if exchange.zipper != NULL:
+        zipper_free(exchange)
     loop_disarm(relay.loop, &exchange.deadline)
     client.exchange = NULL
     exchange_free(exchange)
@@ -59,9 +62,9 @@ cdef void client_end(client_t* client) noexcept nogil:
     """Its last answer is given."""
     if client.stream.n_unsent:
         return                        # flush_client comes back here: a lingering close has no patience with a slow reader
-    if client.stream.readable or (client.input != NULL and client.input.end > client.input.start) \
+    if client.stream.filter != NULL or client.stream.readable or (client.input != NULL and client.input.end > client.input.start) \
             or client.last == LAST_OURS:
-        client_linger(client)         # a close with unread input would reset the answer away
+        client_linger(client)         # a close with unread input would reset the answer away; TLS has a farewell to say
     else:
         client_close(client)
     stop_when_empty(client.relay)

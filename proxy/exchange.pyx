@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint8_t
 
 from hotpath.core.net.epoll cimport Deadline, loop_arm, loop_modify
 from hotpath.core.net.linux cimport EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from hotpath.core.net.room cimport room_of
 from hotpath.core.net.stream cimport stream_t
 
 # state -> the states it may go on to, one bit each.
@@ -30,6 +31,14 @@ cdef stream_t* stream_of(Deadline* deadline) noexcept nogil:
 
 cdef exchange_t* exchange_of(Deadline* deadline) noexcept nogil:
     return <exchange_t*>(<char*>deadline - (<size_t>&(<exchange_t*><size_t>4096).deadline - 4096))
+
+cdef size_t piece_bytes(stream_t* sink, bint full) noexcept nogil:
+    """Every read brings on acknowledgements and every send wake-ups, so that few large ones cost far less than many small ones.
+
+    But what the sink does not take stays in memory: more than PIECE_BYTES only as far as its socket has room. Only a read that came full
+    makes the question worth a system call.
+    """
+    return max(<size_t>PIECE_BYTES, min(room_of(sink.source.fd), <size_t>BULK_BYTES)) - FRAMING_BYTES if full else PIECE_BYTES - FRAMING_BYTES
 
 cdef void look_again(stream_t* stream) noexcept nogil:
     """It had its share of this turn: a fresh edge for what still waits."""

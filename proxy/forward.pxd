@@ -1,9 +1,9 @@
 """Heads as they leave: what a server and a client get to see of each other."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from hotpath.core.wire.http1 cimport Body, Head
+from hotpath.core.wire.http1 cimport Body, Field, Head
 from hotpath.proxy.exchange cimport exchange_t, relay_t
-from hotpath.proxy.plan cimport text_t
+from hotpath.proxy.plan cimport edits_t, text_t
 
 # A cursor into a buffer that is known to be large enough. `n` is what was written.
 cdef struct writer_t:
@@ -18,6 +18,10 @@ cdef void put_str(writer_t* writer, const char* text) noexcept nogil        # NU
 cdef void put_text(writer_t* writer, const text_t* text) noexcept nogil
 cdef void put_int(writer_t* writer, int64_t number) noexcept nogil
 cdef void put_date(relay_t* relay, writer_t* writer) noexcept nogil         # the whole line
+
+cdef bint spells(const uint8_t* name, uint32_t size, const uint8_t* lower, uint32_t lower_size) noexcept nogil  # whatever its case
+# The route edits it away, or a Connection field nominates it.
+cdef bint is_dropped(const uint8_t* data, const Head* head, const Field* field, const edits_t* edits) noexcept nogil
 
 # The request's head for the server of exchange.server. `data` is what `head` was parsed from; `path` is normalised, without query.
 cdef void write_request(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,

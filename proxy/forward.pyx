@@ -8,11 +8,12 @@ from libc.string cimport memcmp, memcpy, strlen
 
 from hotpath.core.net.linux cimport gmtime_r, strftime, time_t, tm
 from hotpath.core.wire.http1 cimport (
-    BODY_CHUNKED, BODY_LENGTH, CONNECTION_NOMINATES, FIELD_UNDERSCORE, NAME_CONNECTION,
+    BODY_CHUNKED, CONNECTION_NOMINATES, FIELD_UNDERSCORE, NAME_CONNECTION,
     NAME_CONTENT_LENGTH, NAME_DATE, NAME_EXPECT, NAME_FORWARDED, NAME_HOST, NAME_KEEP_ALIVE, NAME_PROXY_CONNECTION,
     NAME_AUTHORIZATION, NAME_COOKIE, NAME_TE, NAME_TRAILER, NAME_TRANSFER_ENCODING, NAME_UPGRADE, NAME_X_FORWARDED_FOR,
     NAME_X_FORWARDED_HOST, NAME_X_FORWARDED_PROTO, Field)
-from hotpath.proxy.exchange cimport STATE_TUNNEL, client_t, relay_t
+from hotpath.proxy.coding cimport put_coding
+from hotpath.proxy.exchange cimport CODING_VARIES, STATE_TUNNEL, client_t, relay_t
 from hotpath.proxy.plan cimport (
     FORWARDED_OFF, FORWARDED_RFC7239, FORWARDED_X, HOST_FIXED, HOST_PRESERVE, edits_t, limit_t, plan_t, upstream_t)
 
@@ -125,6 +126,10 @@ cdef bint is_nominated(const uint8_t* data, const Head* head, const Field* field
     return False
 
 
+cdef bint is_dropped(const uint8_t* data, const Head* head, const Field* field, const edits_t* edits) noexcept nogil:
+    return (edits.n_dropped and is_edited(data, field, edits)) \
+        or (head.connection & CONNECTION_NOMINATES and is_nominated(data, head, field))
+
 cdef void put_fields(const uint8_t* data, const Head* head, size_t end, uint32_t dropped, bint drops_underscores,
                      const edits_t* edits, writer_t* writer) noexcept nogil:
     """All fields but those whose Name bit is in `dropped`, the nominated and the edited; `end` is where the last line ends."""
@@ -139,8 +144,7 @@ cdef void put_fields(const uint8_t* data, const Head* head, size_t end, uint32_t
         field = &head.fields[i]
         passes = not (NAME_BIT(field.known) & dropped
                       or (drops_underscores and field.flags & FIELD_UNDERSCORE)
-                      or (edits.n_dropped and is_edited(data, field, edits))
-                      or (head.connection & CONNECTION_NOMINATES and is_nominated(data, head, field)))
+                      or is_dropped(data, head, field, edits))
         if passes and data[field.name_at + field.name_size] == c":":
             continue
         if field.name_at > run:
@@ -190,7 +194,7 @@ cdef void put_forwarding(client_t* client, int mode, const uint8_t* data, const 
         put(writer, client.ip, client.ip_size)
         put(writer, b"\r\n", 2)
         if not trusted or head.first[NAME_X_FORWARDED_PROTO] == 0:
-            put(writer, b"X-Forwarded-Proto: http\r\n", 25)
+            put_str(writer, b"X-Forwarded-Proto: https\r\n" if client.secure else b"X-Forwarded-Proto: http\r\n")
         if head.host.size and (not trusted or head.first[NAME_X_FORWARDED_HOST] == 0):
             put(writer, b"X-Forwarded-Host: ", 18)
             put(writer, data + head.host.at, head.host.size)
@@ -208,7 +212,7 @@ cdef void put_forwarding(client_t* client, int mode, const uint8_t* data, const 
             put(writer, b']"', 2 if bracketed else 0)
         if head.host.size:
             put_element(writer, b";host=", data + head.host.at, head.host.size, has_colon(data + head.host.at, head.host.size))
-        put(writer, b";proto=http\r\n", 13)
+        put_str(writer, b";proto=https\r\n" if client.secure else b";proto=http\r\n")
 
 
 cdef void write_request(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
@@ -276,13 +280,15 @@ cdef void write_response(exchange_t* exchange, const uint8_t* data, const Head* 
     cdef uint8_t status[3]
     cdef uint32_t dropped = NAME_BIT(NAME_CONNECTION) | NAME_BIT(NAME_KEEP_ALIVE) | NAME_BIT(NAME_PROXY_CONNECTION) \
         | NAME_BIT(NAME_TRANSFER_ENCODING) | NAME_BIT(NAME_UPGRADE) | NAME_BIT(NAME_TRAILER)
-    cdef bint rewrites_length = False
-    cdef const Field* length
+    cdef uint32_t zeros = 0
+    cdef const Field* length = NULL
+    cdef const edits_t* edits = &exchange.route.response_edits
     if head.first[NAME_CONTENT_LENGTH]:
         # 1xx and 204 have no length (RFC 9110 section 8.6); leading zeros are normalised.
         length = &head.fields[head.first[NAME_CONTENT_LENGTH] - 1]
-        rewrites_length = length.value_size > 1 and data[length.value_at] == c"0"
-        if rewrites_length or head.status < 200 or head.status == 204:
+        while zeros + 1 < length.value_size and data[length.value_at + zeros] == c"0":
+            zeros += 1
+        if zeros or head.status < 200 or head.status == 204:
             dropped |= NAME_BIT(NAME_CONTENT_LENGTH)
     status[0] = <uint8_t>(c"0" + head.status // 100)
     status[1] = <uint8_t>(c"0" + head.status // 10 % 10)
@@ -292,10 +298,16 @@ cdef void write_response(exchange_t* exchange, const uint8_t* data, const Head* 
     put(writer, b" ", 1)
     put(writer, data + head.reason.at, head.reason.size)
     put(writer, b"\r\n", 2)
-    put_fields(data, head, head_size - 2, dropped, False, &exchange.route.response_edits, writer)
-    if rewrites_length and head.framing == BODY_LENGTH:
+    if exchange.coding:
+        put_coding(exchange, data, head, writer)
+        if exchange.coding != CODING_VARIES:
+            edits = &exchange.route.gzip.edits
+            dropped |= NAME_BIT(NAME_CONTENT_LENGTH)
+            zeros = 0
+    put_fields(data, head, head_size - 2, dropped, False, edits, writer)
+    if zeros and head.status >= 200 and head.status != 204:     # also of a HEAD or a 304, whose length frames nothing
         put(writer, b"Content-Length: ", 16)
-        put_int(writer, head.content_length)
+        put(writer, data + length.value_at + zeros, length.value_size - zeros)
         put(writer, b"\r\n", 2)
     if head.first[NAME_DATE] == 0 and head.status >= 200:   # RFC 9110 section 6.6.1: a MUST of whoever forwards it
         put_date(exchange.relay, writer)

@@ -114,7 +114,8 @@ cdef void put_field(log_t* log, writer_t* writer, int field, exchange_t* exchang
     elif field == LOG_TARGET:
         put_span(log, writer, data, &exchange.target)
     elif field == LOG_PROTOCOL:
-        put_text(log, writer, b"HTTP/1.1" if exchange.minor else b"HTTP/1.0", 8 if exchange.head_size else 0)
+        put_text(log, writer, b"HTTP/2.0" if exchange.client.http2 else b"HTTP/1.1" if exchange.minor else b"HTTP/1.0",
+                 8 if exchange.head_size else 0)
     elif field == LOG_STATUS:
         put_int(writer, exchange.status)
     elif field == LOG_APACHE_BYTES:

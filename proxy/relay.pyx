@@ -11,20 +11,19 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.string cimport memmove
 
 from hotpath.core.net.buffer cimport Buffer, buffer_give, buffer_take
-from hotpath.core.net.epoll cimport RANK_CLIENT, Deadline, Source, loop_arm
-from hotpath.core.net.linux cimport EPOLLERR, EPOLLHUP, close
-from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_flush, stream_note, stream_open, stream_recv
+from hotpath.core.net.epoll cimport HEADROOM_BYTES, Deadline, Source, loop_arm
+from hotpath.core.net.linux cimport EPOLLERR, EPOLLHUP
+from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_flush, stream_note, stream_recv, stream_shut
 from hotpath.core.wire.http1 cimport (
     BODY_LENGTH, BODY_NONE, BROKEN, METHOD_CONNECT, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, NAME_REFERER, NAME_USER_AGENT,
     STRICT, TARGET_ASTERISK, Head, body_start, parse_request)
 from hotpath.proxy.attempt cimport forward, pump_request, request_path
-from hotpath.proxy.client cimport (
-    client_close, client_grow, client_new, count_address, exchange_new, set_address, stop_when_empty, sweep)
+from hotpath.proxy.client cimport client_grow, exchange_new, stop_when_empty, sweep
 from hotpath.proxy.ending cimport client_end, client_lost, count_rejected
 from hotpath.proxy.exchange cimport (
-    LAST_OURS, LAST_THEIRS, REJECTED_CONCURRENCY, REJECTED_CONNECTIONS, REJECTED_MALFORMED, REJECTED_METHOD,
-    REJECTED_NO_ROUTE, REJECTED_TIMEOUT, REJECTED_TOO_LARGE, STATE_CONNECT, STATE_SEND, STATE_TUNNEL, arm, arm_rest, client_t,
-    exchange_of, exchange_t, look_again, relay_t, stream_of)
+    LAST_OURS, LAST_THEIRS, REJECTED_CONCURRENCY, REJECTED_MALFORMED, REJECTED_METHOD,
+    REJECTED_NO_ROUTE, REJECTED_TIMEOUT, REJECTED_TOO_LARGE, STAGE_HTTP, STATE_CONNECT, STATE_SEND, STATE_TUNNEL, arm, arm_rest,
+    client_t, exchange_of, exchange_t, look_again, relay_t, stream_of)
 from hotpath.proxy.limit cimport concurrency_lease, limits_allow
 from hotpath.proxy.origin cimport find_origin
 from hotpath.proxy.plan cimport ACTION_REDIRECT, ACTION_RESPOND, ACTION_UPSTREAM, route_t
@@ -38,21 +37,6 @@ cdef enum:
     MAX_PIPELINED = 64          # of one client per turn: one that never stops must not starve the others
     HEAD_BUFFER_BYTES = 4000    # with its own head a 4 KiB block: nearly every request head fits
 
-
-cdef void relay_accept(listener_t* listener, int fd, const sockaddr_storage* peer) noexcept nogil:
-    cdef relay_t* relay = <relay_t*>listener.owner
-    cdef client_t* client = client_new(relay)
-    if client == NULL or stream_open(&client.stream, relay.loop, fd, RANK_CLIENT, True, on_client_events) < 0:
-        if client == NULL:
-            close(fd)
-        else:
-            client_close(client)
-        return
-    client.stream.deadline.on_due = on_client_due
-    set_address(client, peer)
-    arm(client, relay.plan.timeouts.head)
-    if not count_address(client):
-        refuse(client, 429, b"too many connections from this address", REJECTED_CONNECTIONS)
 
 cdef void on_client_events(Source* source, uint32_t events) noexcept nogil:
     cdef client_t* client = <client_t*>source
@@ -154,7 +138,10 @@ cdef bint read_head(client_t* client) noexcept nogil:
                 buffer_give(relay.loop, input)
                 client.input = NULL
             return False
-        if n <= 0:
+        if n == 0:
+            client_leave(client)
+            return False
+        if n < 0:
             client_lost(client)
             return False
         if size == 0:
@@ -260,6 +247,12 @@ cdef void dispatch(exchange_t* exchange, const uint8_t* path, uint32_t path_size
     else:
         answer_static(exchange, data, head, path, path_size)
 
+cdef void client_leave(client_t* client) noexcept nogil:
+    """Nothing is under way: neither side misses anything."""
+    if client.stream.filter != NULL:
+        stream_shut(&client.stream)         # RFC 8446 section 6.1 wants a farewell
+    client_lost(client)
+
 cdef void on_client_due(Deadline* deadline) noexcept nogil:
     cdef client_t* client = <client_t*>stream_of(deadline)
     cdef exchange_t* exchange = client.exchange
@@ -269,7 +262,7 @@ cdef void on_client_due(Deadline* deadline) noexcept nogil:
         if client.input != NULL and client.input.end > client.input.start:
             refuse(client, 408, b"the head took too long", REJECTED_TIMEOUT)
         else:
-            client_lost(client)
+            client_leave(client)
     elif exchange.state == STATE_SEND and not exchange.request_sent and exchange.peer.stream.n_unsent == 0:
         client.last = LAST_OURS
         count_rejected(client.relay, REJECTED_TIMEOUT)
@@ -286,6 +279,7 @@ cdef void on_exchange_due(Deadline* deadline) noexcept nogil:
         answer(exchange, 504, b"the request took too long")
 
 cdef void relay_start(relay_t* relay) noexcept nogil:
+    relay.inbox = relay.room + HEADROOM_BYTES
     relay.on_peer_events = on_peer_events
     relay.on_peer_due = on_peer_due
     relay.proceed = client_proceed
@@ -297,10 +291,10 @@ cdef void relay_drain(relay_t* relay, int grace_ms) noexcept nogil:
     cdef client_t* next
     relay.draining = True
     relay.grace_ms = grace_ms
-    peers_close_idle(relay)
+    peers_close_idle(relay, False)
     while client != NULL:
         next = client.next
-        if client.exchange == NULL and not client.lingering and client.input == NULL and client.stream.n_unsent == 0:
+        if client.exchange == NULL and not client.lingering and client.stage == STAGE_HTTP and client.input == NULL and client.stream.n_unsent == 0:
             # A request may be on the wire already: answered with Connection: close, not cut.
             arm_rest(client)
         client = next

@@ -1,5 +1,6 @@
 """Replies of our own: sending what answer.pyx writes, canned bodies, files."""
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint8_t
+from libc.string cimport memcmp
 
 from hotpath.core.net.epoll cimport SCRATCH_BYTES
 from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_send, stream_sendfile
@@ -135,6 +136,15 @@ cdef void refuse(client_t* client, int status, const char* why, int reason) noex
         client_lost(client)
         return
     exchange.minor = 1
+    if client.input != NULL and asks_for_head(client.input.data + client.input.start, client.input.end - client.input.start):
+        exchange.method_id = METHOD_HEAD
     client.last = LAST_OURS
     count_rejected(client.relay, reason)
     answer(exchange, status, why)
+
+cdef bint asks_for_head(const uint8_t* data, uint32_t size) noexcept nogil:
+    """Whatever else is wrong with it: who asks by HEAD reads no body."""
+    if size >= 2 and memcmp(data, b"\r\n", 2) == 0:
+        data += 2
+        size -= 2
+    return size >= 5 and memcmp(data, b"HEAD ", 5) == 0

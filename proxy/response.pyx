@@ -3,7 +3,7 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.string cimport memcpy
 
 from hotpath.core.net.buffer cimport buffer_give
-from hotpath.core.net.epoll cimport HEADROOM_BYTES, INBOX_BYTES, SCRATCH_BYTES, Deadline, Source
+from hotpath.core.net.epoll cimport HEADROOM_BYTES, SCRATCH_BYTES, Deadline, Source
 from hotpath.core.net.linux cimport EPOLLERR, EPOLLHUP
 from hotpath.core.net.stream cimport (
     STREAM_FAILED, STREAM_NOTHING, stream_error, stream_flush, stream_note, stream_recv, stream_send)
@@ -12,11 +12,14 @@ from hotpath.core.wire.http1 cimport (
 from hotpath.core.wire.payload cimport take_payload
 from hotpath.proxy.attempt cimport bad_gateway, forward_again, frame_chunk, peer_failed, pump_request, reparse, send_request
 from hotpath.proxy.balance cimport server_answered, server_failed
+from hotpath.proxy.coding cimport coding_of
 from hotpath.proxy.ending cimport client_lost, finish
 from hotpath.proxy.exchange cimport (
-    FRAMING_BYTES, LAST_OURS, MAX_READS, STATE_BODY, STATE_CONNECT, STATE_SEND, STATE_TUNNEL, arm, arm_peer, client_t,
-    exchange_t, look_again, move, peer_t, relay_t, stream_of)
+    CODING_GZIP, LAST_OURS, STATE_BODY, STATE_CONNECT, STATE_SEND, STATE_TUNNEL, TURN_BYTES, arm, arm_peer, client_t,
+    exchange_t, look_again, move, peer_t, piece_bytes,
+    relay_t, stream_of)
 from hotpath.proxy.forward cimport write_into, write_response, writer_t
+from hotpath.proxy.gzip cimport put_zipped
 from hotpath.proxy.plan cimport upstream_t
 from hotpath.proxy.reply cimport answer
 from hotpath.proxy.tunnel cimport end_tunnel, pump_tunnel, start_tunnel
@@ -77,18 +80,19 @@ cdef void pump_response(exchange_t* exchange) noexcept nogil:
     cdef relay_t* relay = exchange.relay
     cdef client_t* client = exchange.client
     cdef peer_t* peer = exchange.peer
-    cdef uint8_t* inbox = relay.loop.inbox
-    cdef size_t kept
+    cdef uint8_t* inbox = relay.inbox
+    cdef size_t kept, asked, total = 0
     cdef Py_ssize_t got
-    cdef int reads
-    for reads in range(MAX_READS):
+    cdef bint full = False
+    while total < TURN_BYTES:
         if client.stream.n_unsent:
             return                          # a slow client: goes on in flush_client
         kept = 0
         if peer.kept != NULL:
             kept = peer.kept.end
             memcpy(inbox, peer.kept.data, kept)
-        got = stream_recv(&peer.stream, inbox + kept, INBOX_BYTES - FRAMING_BYTES - kept)
+        asked = piece_bytes(&client.stream, full) - kept
+        got = stream_recv(&peer.stream, inbox + kept, asked)
         if got == STREAM_NOTHING:
             return
         if got < 0:
@@ -107,6 +111,10 @@ cdef void pump_response(exchange_t* exchange) noexcept nogil:
             relay_head(exchange, inbox, kept + got)
         if peer.exchange != exchange or exchange.state == STATE_TUNNEL:
             return                          # it is over, or something else now
+        if exchange.coding == CODING_GZIP:
+            break                           # zlib takes a millisecond for what one read brings: the others come in between
+        full = <size_t>got == asked
+        total += got
     look_again(&peer.stream)
 
 cdef void relay_head(exchange_t* exchange, uint8_t* data, size_t size) noexcept nogil:
@@ -183,7 +191,7 @@ cdef void relay_final(exchange_t* exchange, uint8_t* data, size_t head_size, siz
         peer_close(exchange.peer)
         forward_again(exchange)
         return
-    server_answered(exchange.server)
+    server_answered(exchange)
     exchange.answered_us = relay.loop.now_us
     exchange.upstream_status = exchange.status = head.status
     exchange.reusable = head.keep_alive and head.framing != BODY_UNTIL_CLOSE
@@ -193,6 +201,10 @@ cdef void relay_final(exchange_t* exchange, uint8_t* data, size_t head_size, siz
         exchange.chunked_out = exchange.minor == 1
         if exchange.minor == 0:
             client.last = LAST_OURS              # the end of the connection is the end of the body
+    if exchange.route.gzip != NULL:
+        exchange.coding = <uint8_t>coding_of(exchange, data, head)
+        if exchange.coding == CODING_GZIP:
+            exchange.chunked_out = True
     body_start(&exchange.response_body, head.framing, head.content_length, STRICT, relay.plan.head_limits.head)
     write_into(&writer, relay.loop.scratch, SCRATCH_BYTES)
     write_response(exchange, data, head, head_size, &writer)
@@ -207,10 +219,13 @@ cdef void relay_final(exchange_t* exchange, uint8_t* data, size_t head_size, siz
         return
     move(exchange, STATE_BODY)
     exchange.response_begun = True
+    if exchange.coding == CODING_GZIP:
+        send_zipped(exchange, payload, n, &writer)
+        return
     exchange.body_sent = n
     if exchange.chunked_out:
         frame_chunk(&payload, &n, exchange.response_body.phase == BODY_DONE)
-    if payload - (relay.loop.inbox - HEADROOM_BYTES) >= <Py_ssize_t>writer.n:
+    if payload - (relay.inbox - HEADROOM_BYTES) >= <Py_ssize_t>writer.n:
         memcpy(payload - writer.n, writer.out, writer.n)        # right before its body: they leave in one send
         send_response(exchange, payload - writer.n, writer.n + n)
     elif stream_send(&client.stream, writer.out, writer.n, n > 0) == STREAM_FAILED:
@@ -232,6 +247,7 @@ cdef bint after_payload(exchange_t* exchange, const uint8_t* data, size_t used, 
     return False
 
 cdef void relay_body(exchange_t* exchange, uint8_t* data, size_t size) noexcept nogil:
+    cdef writer_t writer
     cdef uint8_t* payload
     cdef size_t n
     cdef Py_ssize_t used = take_payload(&exchange.response_body, data, size, &payload, &n)
@@ -240,10 +256,21 @@ cdef void relay_body(exchange_t* exchange, uint8_t* data, size_t size) noexcept 
         return
     if not after_payload(exchange, data, <size_t>used, size):
         return
+    if exchange.coding == CODING_GZIP:
+        write_into(&writer, exchange.relay.loop.scratch, SCRATCH_BYTES)
+        send_zipped(exchange, payload, n, &writer)
+        return
     exchange.body_sent += n
     if exchange.chunked_out:
         frame_chunk(&payload, &n, exchange.response_body.phase == BODY_DONE)
     send_response(exchange, payload, n)
+
+cdef void send_zipped(exchange_t* exchange, const uint8_t* payload, size_t n, writer_t* writer) noexcept nogil:
+    """As send_response, through zlib and behind what `writer` holds."""
+    if put_zipped(exchange, payload, n, exchange.response_body.phase == BODY_DONE, writer):
+        send_response(exchange, writer.out, writer.n)
+    else:
+        client_lost(exchange.client)
 
 cdef void send_response(exchange_t* exchange, const uint8_t* data, size_t size) noexcept nogil:
     cdef client_t* client = exchange.client
@@ -263,17 +290,12 @@ cdef void send_response(exchange_t* exchange, const uint8_t* data, size_t size) 
 
 cdef void peer_ended(exchange_t* exchange) noexcept nogil:
     """The server's FIN: the end of a body that lasts until then, else a failure."""
-    cdef uint8_t* tail
-    cdef size_t n = 0
     if exchange.state != STATE_BODY or exchange.response_body.framing != BODY_UNTIL_CLOSE:
         peer_failed(exchange)
         return
     exchange.response_body.phase = BODY_DONE
     exchange.reusable = False
-    tail = exchange.relay.loop.inbox
-    if exchange.chunked_out:
-        frame_chunk(&tail, &n, True)
-    send_response(exchange, tail, n)
+    relay_body(exchange, exchange.relay.inbox, 0)
 
 cdef void on_peer_due(Deadline* deadline) noexcept nogil:
     cdef peer_t* peer = <peer_t*>stream_of(deadline)

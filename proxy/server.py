@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import ssl
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,24 +15,27 @@ import msgspec
 
 from hotpath.core.config import Address, ConfigError, blame, dump, load
 from hotpath.core.crew import Plan as CrewPlan
-from hotpath.core.data.shared import Counters
 from hotpath.core.errors import HotpathError, ListenError
 from hotpath.core.listen import Listeners
 from hotpath.core.master import WorkerContext
 from hotpath.core.master import run as run_master
+from hotpath.core.openfiles import raise_open_files
 from hotpath.core.telemetry import Ledger, LogFile, start_logging
 from hotpath.core.worker import Identity
 
-from . import warden
+from . import certificates, warden
 from .config import Listen, ProxyConfig
 from .log import AccessLog
-from .metrics import GAUGES, expose
+from .metrics import GAUGES, by_worker, expose
 from .plan import Plan
+from .reloads import Reloads
 from .route import Table
 from .state import State, Unresolved
 from .worker import Worker
 
 log = logging.getLogger(__name__)
+
+MAX_SOCKETS = 256       # to listen on: a client remembers by which it came in one byte
 
 
 class ProxyGeneration:
@@ -40,7 +44,8 @@ class ProxyGeneration:
     def __init__(
         self, service: ProxyService, config: ProxyConfig, state: State, listeners: Listeners, number: int
     ) -> None:
-        """Bind, and open the access log. Raises ConfigError."""
+        """Read the certificates, bind, and open the access log. Raises ConfigError."""
+        contexts = service.contexts(config)
         self._service = service
         self._config = config
         self.state = state
@@ -52,6 +57,12 @@ class ProxyGeneration:
         except ListenError as error:
             raise service.blame(_place_of(config, error.address), f"{error.cause}: {error.address}") from None
         self._sockets = [one for group in bound[:len(addresses)] for one in group]
+        if len(self._sockets) > MAX_SOCKETS:
+            raise service.blame(("listen",), f"{len(self._sockets)} sockets to listen on; allowed: {MAX_SOCKETS}")
+        self._doors = [
+            (one, listen, context)
+            for listen, context, group in zip(config.listen, contexts, bound, strict=False) for one in group
+        ]
         self._admin = [one for group in bound[len(addresses):] for one in group]
         for listen, group in zip(config.listen, bound, strict=False):
             for one in group:
@@ -81,22 +92,39 @@ class ProxyGeneration:
         """In the child."""
         for one in self._admin:
             one.close()
-        Worker(self._config, self.state, worker.index, self._sockets, self.access_log).run(worker)
+        Worker(self._config, self.state, worker.index, self._doors, self.access_log).run(worker)
 
     def run_warden(self, context: WorkerContext) -> None:
         """In the child."""
         for one in self._sockets:
             one.close()
-        warden.run(context, self._admin, self.metrics, self._token)
+        warden.run(context, self._admin, self, self._token)
 
     def metrics(self) -> str:
         """Everything counted, as Prometheus text."""
         gauges = {name: self.state.gauges.total(i) for i, name in enumerate(GAUGES)}
         facts = {
-            "reloads_ok": self._service.reloads.total(0), "reloads_failed": self._service.reloads.total(1),
+            "reloads_ok": self._service.reloads.n_ok, "reloads_failed": self._service.reloads.n_failed,
             "workers": self._config.worker_count, "generation": self.number,
         }
-        return expose(self._service.ledger.totals(), gauges, ejected=self.state.health_of(self._config), facts=facts)
+        return expose(self._service.ledger.totals(), gauges, servers=self.state.in_service(), facts=facts)
+
+    @property
+    def config(self) -> ProxyConfig:
+        """As it runs, flags included."""
+        return self._config
+
+    def workers(self) -> list[dict[str, int]]:
+        """What each worker does at the moment; `idle` are connections to servers that wait for a request."""
+        return [
+            {"index": index, "pid": told["pid"], "generation": self.number, "connections": told["clients"],
+             "requests": told["active"] - told["tunnels"], "tunnels": told["tunnels"], "idle": told["idle_peers"]}
+            for index, told in enumerate(by_worker(self.state.gauges)) if told["pid"]
+        ]
+
+    def reload(self) -> str | None:
+        """In a task of the warden: ask the master to load the file again; why it did not, or None."""
+        return self._service.reloads.ask()
 
     def worker_died(self, index: int) -> None:
         """Its gauges count nothing any more; its counters stay."""
@@ -104,7 +132,7 @@ class ProxyGeneration:
 
     def retired(self) -> None:
         """Nobody writes these counters any more."""
-        self._service.ledger.retire(self.state.counters)
+        self._service.ledger.retire(self.state.counted)
         if self.access_log is not None:
             self.access_log.close()
 
@@ -120,8 +148,7 @@ class ProxyService:
         self._generation: ProxyGeneration | None = None
         self._log: LogFile | None = None
         self.ledger = Ledger()
-        self.reloads = Counters(("ok", "failed"), 1)
-        self.reloads.worker = 0
+        self.reloads = Reloads()
 
     def config(self) -> ProxyConfig:
         """The file and the flags. Raises ConfigError."""
@@ -155,6 +182,13 @@ class ProxyService:
             message = f"{error.address} does not resolve: {error.strerror}"
             raise self.blame(_server_at(config, error.address), message) from None
 
+    def contexts(self, config: ProxyConfig) -> tuple[ssl.SSLContext | None, ...]:
+        """The TLS of each listener. Raises ConfigError for a certificate that cannot be used."""
+        try:
+            return certificates.contexts(config.listen)
+        except certificates.Unfit as error:
+            raise self.blame(error.at, error.message) from None
+
     def token(self, config: ProxyConfig) -> str | None:
         """What admin's token_file holds. Raises ConfigError."""
         if config.admin is None or config.admin.token_file is None:
@@ -178,6 +212,7 @@ class ProxyService:
             if file is not None and file.path != "-" and not _is_writable(Path(file.path)):
                 raise self.blame(("log", name, "path"), f"{file.path!r} cannot be written")
         self.token(config)
+        self.contexts(config)
         self.check_user(config)
 
     def check_user(self, config: ProxyConfig) -> None:
@@ -201,15 +236,17 @@ class ProxyService:
             self._log = start_logging(error.path, level=error.level, format=error.format)
         except OSError as cause:
             raise self.blame(("log", "error", "path"), f"{error.path!r} cannot be opened: {cause.strerror}") from None
-        self.ledger.attach(state.counters)
+        self.ledger.attach(state.counted)
         if self._generation is not None:
-            self.reloads.add(0, 1)
+            if self._generation.state.roster.is_changed:
+                log.warning("servers changed at run time are as in the file again")
+            self.reloads.taken()
         self._generation = generation
         return generation
 
     def reload_failed(self, reason: str) -> None:
-        """Counted; the master has logged it."""
-        self.reloads.add(1, 1)
+        """Counted, and kept for whoever asked; the master has logged it."""
+        self.reloads.refused(reason)
 
     def reopen_logs(self) -> None:
         """USR1 in the master: a worker forked from now on must not go on in the old files."""
@@ -282,6 +319,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             service.check()
             print(dump(service.config()) if given.dump else f"{given.config}: ok", end="" if given.dump else "\n")
             return 0
+        raise_open_files()
         return run_master(service)
     except ConfigError as error:
         # The master knows the key (pid_file), not the file it stands in.

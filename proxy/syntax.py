@@ -18,6 +18,8 @@ _URL_PATH = re.compile(r"/[!$&'()*+,;=:@/%A-Za-z0-9._~-]*")               # RFC 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\]")
 _HOST_PORT = re.compile(rf"(?:{_HOST.pattern})(?::[0-9]{{1,5}})?")
+_MEDIA_TYPE = re.compile(rf"{_TOKEN.pattern}/{_TOKEN.pattern}")             # RFC 9110 8.3.1, without parameters
+_STATUS_RANGE = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
@@ -115,6 +117,22 @@ def read_redirect_target(value: Scalar) -> str:
     return text
 
 
+def ranges_of(text: str) -> tuple[tuple[int, int], ...]:
+    """The first and the last status of each range in "200-299,404". Raises ValueError."""
+    found = [_STATUS_RANGE.fullmatch(part.strip()) for part in text.split(",")]
+    ranges = [(int(one[1]), int(one[2] or one[1])) for one in found if one is not None]
+    if len(ranges) != len(found) or any(low > high for low, high in ranges):
+        raise ValueError(f"{shown(text)} is not a list of statuses; allowed: as 200-399, 200 or 200-299,404")
+    return tuple(ranges)
+
+
+def read_status_ranges(value: Scalar) -> str:
+    """Statuses and ranges of them, with commas between."""
+    text = str(value) if isinstance(value, int) else _text(value)
+    ranges_of(text)
+    return text
+
+
 def _is_key(text: str, allowed: tuple[str, ...]) -> bool:
     kind, colon, name = text.partition(":")
     return f"{kind}:N" in allowed and bool(_TOKEN.fullmatch(name)) if colon else text in allowed
@@ -141,4 +159,6 @@ PathPattern = Annotated[str, spelled(read_path_pattern)]
 BalanceName = Annotated[str, spelled(read_balance)]
 LimitKey = Annotated[str, spelled(read_limit_key)]
 LogFormat = Annotated[str, spelled(read_log_format)]
+MediaType = Annotated[str, spelled(_like(_MEDIA_TYPE, "a media type, as text/html"))]
+StatusRanges = Annotated[str, spelled(read_status_ranges)]
 RedirectTarget = Annotated[str, spelled(read_redirect_target)]

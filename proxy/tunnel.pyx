@@ -2,12 +2,12 @@
 from libc.stdint cimport int64_t, uint8_t
 
 from hotpath.core.net.buffer cimport Buffer
-from hotpath.core.net.epoll cimport INBOX_BYTES, SCRATCH_BYTES, loop_disarm
+from hotpath.core.net.epoll cimport SCRATCH_BYTES, loop_disarm
 from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_recv, stream_send, stream_shut, stream_t
 from hotpath.proxy.attempt cimport bad_gateway
 from hotpath.proxy.balance cimport server_answered
 from hotpath.proxy.ending cimport client_lost, finish
-from hotpath.proxy.exchange cimport LAST_OURS, MAX_READS, STATE_TUNNEL, arm, client_t, exchange_t, look_again, move, peer_t
+from hotpath.proxy.exchange cimport LAST_OURS, PIECE_BYTES, STATE_TUNNEL, TURN_BYTES, arm, client_t, exchange_t, look_again, move, peer_t
 from hotpath.proxy.forward cimport put, write_into, write_response, writer_t
 
 
@@ -21,7 +21,7 @@ cdef void start_tunnel(exchange_t* exchange, uint8_t* data, size_t head_size, si
         exchange.client.last = LAST_OURS    # whatever protocol the client speaks now, it is not HTTP/1.1 for sure
         bad_gateway(exchange, b"the server switches protocols unasked")
         return
-    server_answered(exchange.server)
+    server_answered(exchange)
     exchange.answered_us = exchange.relay.loop.now_us
     exchange.status = exchange.upstream_status = 101
     exchange.response_begun = True
@@ -49,11 +49,11 @@ cdef void start_tunnel(exchange_t* exchange, uint8_t* data, size_t head_size, si
 cdef bint pump_one_way(stream_t* source, stream_t* sink, uint8_t* inbox, int64_t* count) noexcept nogil:
     """False: one of the two broke."""
     cdef Py_ssize_t got
-    cdef int reads
-    for reads in range(MAX_READS):
+    cdef size_t total = 0
+    while total < TURN_BYTES:
         if sink.n_unsent:
             return True
-        got = stream_recv(source, inbox, INBOX_BYTES)
+        got = stream_recv(source, inbox, PIECE_BYTES)
         if got == STREAM_NOTHING:
             return True
         if got < 0:
@@ -63,6 +63,7 @@ cdef bint pump_one_way(stream_t* source, stream_t* sink, uint8_t* inbox, int64_t
                 stream_shut(sink)
             return True
         count[0] += got
+        total += got
         if stream_send(sink, inbox, got, False) == STREAM_FAILED:
             return False
     look_again(source)
@@ -71,7 +72,7 @@ cdef bint pump_one_way(stream_t* source, stream_t* sink, uint8_t* inbox, int64_t
 cdef void pump_tunnel(exchange_t* exchange) noexcept nogil:
     cdef stream_t* client = &exchange.client.stream
     cdef stream_t* peer = &exchange.peer.stream
-    cdef uint8_t* inbox = exchange.relay.loop.inbox
+    cdef uint8_t* inbox = exchange.relay.inbox
     cdef int64_t sent = exchange.bytes_sent
     arm(exchange.client, exchange.route.timeouts.tunnel)
     if not pump_one_way(client, peer, inbox, &exchange.bytes_received) or not pump_one_way(peer, client, inbox, &exchange.bytes_sent) \
@@ -83,6 +84,6 @@ cdef void pump_tunnel(exchange_t* exchange) noexcept nogil:
 
 cdef void end_tunnel(exchange_t* exchange) noexcept nogil:
     cdef int64_t sent = exchange.bytes_sent
-    pump_one_way(&exchange.peer.stream, &exchange.client.stream, exchange.relay.loop.inbox, &exchange.bytes_sent)
+    pump_one_way(&exchange.peer.stream, &exchange.client.stream, exchange.relay.inbox, &exchange.bytes_sent)
     exchange.body_sent += exchange.bytes_sent - sent
     finish(exchange, False)

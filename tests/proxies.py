@@ -73,7 +73,7 @@ class Proxy:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="hotpath-proxy-"))
         self.file = self.folder / "proxy.yaml"
-        self.address = str(config.get("listen", free_address()))
+        self.address = first_address(config.get("listen", free_address()))
         self.admin = str(config.get("admin", free_address()))
         self.config: dict[str, Any] = {}
         self.generation = 0.0  # the newest that ever answered
@@ -176,6 +176,13 @@ class Proxy:
             for sample, value in self.metrics().items()
             if sample.partition("{")[0] == name and all(label in sample for label in wanted)
         )
+
+
+def first_address(listen: Any) -> str:
+    """Of what `listen` may be: an address, a mapping with one, a list of these."""
+    if isinstance(listen, list):
+        listen = listen[0]
+    return str(listen["address"] if isinstance(listen, Mapping) else listen)
 
 
 def listening_inode(port: int) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import h11
@@ -13,7 +14,7 @@ import pytest
 
 from tests.backends import Backend, CutShort, Exchange, saying
 from tests.clients import Client, chunked, fetch, request_bytes
-from tests.proxies import Proxy
+from tests.proxies import PATIENCE_S, Proxy
 
 Site = tuple[Proxy, Backend]
 
@@ -150,6 +151,39 @@ def test_a_reader_that_stops_makes_the_backend_stop_and_memory_stay_small(site: 
         assert sum(resident_bytes(pid) for pid in proxy.workers()) - before < 4 * MIB
         n = sum(len(event.data) for event in client.events() if isinstance(event, h11.Data))
     assert n == size
+
+
+def test_what_is_kept_of_an_answer_whose_reader_stopped_is_small(site: Site) -> None:
+    proxy, backend = site
+    size, n_readers = 64 * MIB, 16
+    view = memoryview(bytes(size))
+    stuck = threading.Semaphore(0)
+    over = threading.Event()
+
+    def pour(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        sock, done = exchange.connection.sock, 0
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        sock.settimeout(1.0)  # this long without taking a byte is "stopped"
+        with suppress(TimeoutError):
+            while done < size:
+                done += sock.send(view[done : done + 65536])
+        assert done < size
+        stuck.release()
+        over.wait(PATIENCE_S)
+
+    backend.on("/slow/readers", pour)
+    before = sum(resident_bytes(pid) for pid in proxy.workers())
+    with ExitStack() as stack:
+        stack.callback(over.set)
+        for _ in range(n_readers):
+            client = stack.enter_context(Client(proxy.address))
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            client.send(request_bytes("GET", "/slow/readers"))
+        for _ in range(n_readers):
+            assert stuck.acquire(timeout=PATIENCE_S), "a backend was never made to wait"
+        grown = sum(resident_bytes(pid) for pid in proxy.workers()) - before
+    assert grown < n_readers * 96 * 1024  # the contract says 128 KiB; one piece is 72, and most readers leave less
 
 
 def test_a_backend_that_stops_reading_makes_the_client_stop(site: Site) -> None:

@@ -45,8 +45,7 @@ BAD = [
     ("not yaml", "routes: [\n", 0, ""),
     ("tls", ROUTE + "listen: {address: 127.0.0.1:0, tls: {certificate: c, key: k}}\n", 3, "tls"),
     ("proxy protocol", ROUTE + "listen: {address: 127.0.0.1:0, proxy_protocol: true}\n", 3, "proxy_protocol"),
-    ("active checks", ROUTE + "upstreams:\n  u:\n    servers: [127.0.0.1:1]\n    active: {path: /}\n", 6, "active"),
-    ("ewma", ROUTE + "upstreams:\n  u:\n    servers: [127.0.0.1:1]\n    balance: ewma\n", 6, "balance"),
+    ("active checks", ROUTE + "upstreams:\n  u:\n    servers: [127.0.0.1:1]\n    active: {status: 20}\n", 6, "active"),
 ]
 
 

@@ -169,18 +169,44 @@ def test_the_access_log_can_be_off() -> None:
 @pytest.mark.parametrize(
     ("text", "path", "part"),
     [
-        ("listen: {address: a:1, proxy_protocol: true}", "1: listen.proxy_protocol", "not available in this version"),
-        (f"listen: {{address: a:1, tls: {{certificate: {__file__}, key: {__file__}}}}}", "1: listen.tls",
-         "not available in this version"),
-        ("upstreams: {u: {servers: [a:1], balance: ewma}}", "1: upstreams.u.balance", "not available in this version"),
-        ("upstreams: {u: {servers: [a:1], active: {}}}", "1: upstreams.u.active", "not available in this version"),
-        ("resolve: 5s", "1: resolve", "not available in this version"),
+        ("listen: {address: a:1, proxy_protocol: true}", "1: listen.proxy_protocol", "needs trusted_proxies"),
+        ("listen: {address: a:1, http2: true}", "1: listen.http2", "needs tls"),
+        ("listen: {address: a:1, tls: {certificate: /nowhere, key: /nowhere}}", "1: listen.tls.certificate",
+         "is not a file"),
+        ("upstreams: {u: {servers: [a:1], active: {interval: 0s}}}", "1: upstreams.u.active.interval",
+         "would check nothing"),
+        ("upstreams: {u: {servers: [a:1], active: {status: 99}}}", "1: upstreams.u.active.status", "200-399"),
+        ("upstreams: {u: {servers: [a:1], active: {status: 300-200}}}", "1: upstreams.u.active.status", "200-399"),
+        ("routes: [{respond: {}, gzip: {types: [html]}}]", "1: routes[0].gzip.types[0]", "text/html"),
+        ("routes: [{respond: {}, gzip: {}}]", "1: routes[0].gzip", "only beside upstream"),
+        ("routes: [{upstream: u, gzip: {}, response_headers: {set: {content-encoding: br}}}]",
+         "1: routes[0].response_headers.set.content-encoding", "written by gzip"),
     ],
 )
-def test_what_this_version_cannot_do_is_refused_not_ignored(text: str, path: str, part: str) -> None:
+def test_what_cannot_work_is_refused(text: str, path: str, part: str) -> None:
     message = failure(text)
     assert message.startswith(f"{path}: ")
     assert part in message
+
+
+def test_http2_without_its_library_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("c", "k"):
+        (tmp_path / name).touch()
+    text = f"listen: {{address: a:1, http2: true, tls: {{certificate: {tmp_path}/c, key: {tmp_path}/k}}}}"
+    assert config(text).listen[0].http2
+    monkeypatch.setattr("hotpath.proxy.config.find_spec", lambda name: None)
+    assert "pip install 'hotpath[http2]'" in failure(text)
+
+
+@pytest.mark.parametrize(("status", "good", "bad"), [
+    ("200-399", (200, 399), (199, 400, 503)), (204, (204,), (200, 205)), ("'200-299,404'", (200, 299, 404), (300, 403)),
+])
+def test_which_answers_say_that_a_server_is_well(status: object, good: tuple[int, ...], bad: tuple[int, ...]) -> None:
+    given = config(f"upstreams: {{u: {{servers: [a:1], active: {{status: {status}}}}}}}")
+    active = given.upstreams["u"].active
+    assert active is not None
+    assert all(active.accepts(one) for one in good)
+    assert not any(active.accepts(one) for one in bad)
 
 
 @pytest.mark.parametrize(

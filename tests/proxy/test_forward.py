@@ -146,10 +146,12 @@ def test_an_answer_without_date_gets_one() -> None:
 
 
 @pytest.mark.parametrize(("status", "length", "returned"), [
-    (200, "007", "7"), (200, "0", "0"), (204, "0", None), (304, "12", "12"), (103, "0", None)])
-def test_the_length_a_client_sees(status: int, length: str, returned: str | None) -> None:
+    (200, "007", "7"), (200, "0", "0"), (200, "000", "0"), (204, "0", None), (304, "12", "12"), (304, "012", "12"),
+    (103, "0", None)])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_length_a_client_sees(method: str, status: int, length: str, returned: str | None) -> None:
     raw = f"HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n\r\n".encode()
-    assert dict(fields_of(leased(forwarding(), head()).returned(raw))).get("content-length") == returned
+    assert dict(fields_of(leased(forwarding(), head(method=method)).returned(raw))).get("content-length") == returned
 
 
 def test_a_head_that_does_not_fit_is_never_cut_in_silence() -> None:
