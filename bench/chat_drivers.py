@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from .processes import pinned
-from .wrk import LoadError
+from .wrk import LoadError, preloadable
 
 HERE = Path(__file__).resolve().parent
 DEADLINE_S = 120.0
@@ -30,12 +30,7 @@ def built(folder: Path, name: str) -> Path:
 
 def slow_sync(folder: Path) -> Path:
     """chat_slow_sync.h as a library for LD_PRELOAD."""
-    library = folder / "slow_sync.so"
-    argv = ["gcc", "-O2", "-shared", "-fPIC", "-x", "c", "-o", str(library), str(HERE / "chat_slow_sync.h"), "-ldl"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise LoadError(f"chat_slow_sync.h: {done.stderr}")
-    return library
+    return preloadable(folder, "chat_slow_sync")
 
 
 class Driver:

@@ -8,6 +8,7 @@ from . import (
     chat,
     core,
     crdt,
+    flame,
     hello,
     ide,
     idle,
@@ -41,6 +42,7 @@ SUBJECTS = {
     "idle_ws": idle_ws,
     "syscalls": syscalls,
     "profile": profile,
+    "flame": flame,
 }
 FAILURES = (processes.StartError, rivals.WrongAnswer, wrk.LoadError, syscalls.PerfError, core.BenchmarkError)
 

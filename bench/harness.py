@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from . import processes, wrk
@@ -25,6 +26,13 @@ class Sample:
     load: wrk.Outcome
     cpu: processes.Cpu
     others_share: float                 # CPU that went to neither contender, backend nor wrk, as a share of one CPU
+    beside_s: float = 0.0               # CPU seconds of those that take part, such as the backend
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """CPUs that the contender, wrk and those beside kept busy."""
+        seconds = self.load.seconds
+        return self.cpu.total_s / seconds, self.load.load_cpu_s / seconds, self.beside_s / seconds
 
     @property
     def cpu_us(self) -> float:
@@ -81,18 +89,29 @@ def measure(pid: int, load: Callable[[], wrk.Outcome], *, beside: Sequence[int] 
     if outcome.requests == 0:
         raise wrk.LoadError("no request was answered")
     others = busy - spent.total_s - part - outcome.load_cpu_s
-    return Sample(outcome, spent, max(0.0, others / outcome.seconds))
+    return Sample(outcome, spent, max(0.0, others / outcome.seconds), part)
+
+
+def in_turn(contenders: Mapping[str, Callable[[], Taken]], *, rounds: int,
+            before: Callable[[str], object]) -> dict[str, list[Taken]]:
+    """Measure every contender once a round, in the order given: A B A B; `before` is called with each one's name."""
+    taken: dict[str, list[Taken]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, run in contenders.items():
+            before(name)
+            taken[name].append(run())
+    return taken
+
+
+def progress_bar(console: Console | None = None) -> Progress:
+    """What is done, of how much, and how long the rest takes; gone when it ends."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, transient=True, console=console)
 
 
 def interleave(contenders: Mapping[str, Callable[[], Taken]], *, rounds: int, title: str) -> dict[str, list[Taken]]:
-    """Measure every contender once a round, in the order given: A B A B."""
-    taken: dict[str, list[Taken]] = {name: [] for name in contenders}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as progress:
-        task = progress.add_task(title, total=rounds * len(contenders))
-        for _ in range(rounds):
-            for name, run in contenders.items():
-                progress.update(task, description=f"{title}: {name}")
-                taken[name].append(run())
-                progress.advance(task)
-    return taken
+    """The same under a progress bar of its own."""
+    with progress_bar() as progress:
+        task = progress.add_task(title, total=rounds * len(contenders), completed=-1)
+        return in_turn(contenders, rounds=rounds,
+                       before=lambda name: progress.update(task, description=f"{title}: {name}", advance=1))

@@ -4,34 +4,39 @@ from __future__ import annotations
 import argparse
 import resource
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
 from statistics import median
 
-from rich.progress import track
-
 from . import machine, processes, results, rivals
+from .harness import interleave
 from .stage import stage
 
 TITLE = "idle: memory and CPU of kept-alive connections"
-COLUMNS = ("server", "connections", "bytes each", "bytes each, with what is set aside", "idle CPU ms/s")
+COLUMNS = ("server", "connections", "bytes each", "bytes each, with what is set aside", "× {base}", "idle CPU ms/s")
 NOTE = """User memory as proportional set size, the median of the rounds; kernel socket buffers are not in it. `bytes
 each`: what grew while the connections opened, after 128 had come and gone. `with what is set aside`: the server with
-all connections, less one configured for 128 that holds none: tables made at start count too. Each connection has had
-one answer.
+all connections, less one configured for 128 that holds none: tables made at start count too; the ratio
+is of these. Each connection has had one answer.
 """
 SMALL = 128         # connections of the server that sets aside almost nothing
 SPARE_FDS = 512     # this process has files and pipes besides the connections
 
 
 @contextmanager
-def held_open(port: int, n: int) -> Iterator[None]:
-    """`n` connections that have each had one answer and stay open."""
+def held_open(port: int, n: int, trusted: Path | None = None) -> Iterator[None]:
+    """`n` connections that have each had one answer and stay open; over TLS when there is a certificate to trust."""
+    context = None if trusted is None else ssl.create_default_context(cafile=str(trusted))
     request = f"GET /api/64 HTTP/1.1\r\nHost: {rivals.HOST}\r\n\r\n".encode()
     with ExitStack() as stack:
         for _ in range(n):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            if context is not None:
+                connection = stack.enter_context(context.wrap_socket(connection, server_hostname=rivals.HOST))
             connection.sendall(request)
             answer = b""
             while not answer.endswith(rivals.BODIES["64"]):
@@ -50,18 +55,18 @@ def allow_fds(n: int) -> int:
     return min(n, limit - SPARE_FDS)
 
 
-def one_round(name: str, n: int, seconds: float) -> tuple[float, float, float]:
+def one_round(name: str, n: int, seconds: float, wiring: rivals.Wiring) -> tuple[float, float, float]:
     """(bytes grown per connection, the same with what is set aside, idle CPU as milliseconds per second)."""
-    with stage([name], connections=SMALL) as on:
-        rivals.check(on.proxies[name], ["64"])
+    with stage([name], connections=SMALL, wiring=wiring) as on:
+        on.check(["64"])
         small = processes.pss_bytes(on.proxies[name].pid)
-    with stage([name], connections=n + SPARE_FDS) as on:
+    with stage([name], connections=n + SPARE_FDS, wiring=wiring) as on:
         server = on.proxies[name]
-        rivals.check(server, ["64"])
-        with held_open(server.port, SMALL):     # what the first connections cause once is not the cost of each
+        on.check(["64"])
+        with held_open(server.port, SMALL, on.trusted):     # what the first ones cause once is not the cost of each
             pass
         before = processes.pss_bytes(server.pid)
-        with held_open(server.port, n):
+        with held_open(server.port, n, on.trusted):
             after = processes.pss_bytes(server.pid)
             cpu_before = processes.cpu(server.pid).total_s
             time.sleep(seconds)                 # the idleness that is measured
@@ -74,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     here = [name for name in ("nginx", "hotpath") if name in rivals.available()]
     parser.add_argument("--rivals", default=",".join(here), help="contenders (here: %(default)s)")
     parser.add_argument("--connections", type=int, default=10_000, help="idle connections (%(default)s)")
+    parser.add_argument("--tls", type=int, default=2000, help="idle connections over TLS; 0: none (%(default)s)")
     parser.add_argument("--seconds", type=float, default=5, help="time of idleness (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="A B A B rounds (%(default)s)")
     parser.add_argument("--write", action="store_true", help="replace the section in bench/RESULTS.md")
@@ -82,16 +88,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Measure, show, and write the section when asked."""
     names = options.rivals.split(",")
-    n = allow_fds(options.connections)
-    taken: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
-    for _ in track(range(options.rounds), description="idle", transient=True):
-        for name in names:
-            taken[name].append(one_round(name, n, options.seconds))
-    found = []
-    for name in names:
-        grown, with_tables, cpu_ms = (median(values) for values in zip(*taken[name], strict=True))
-        found.append((name, f"{n:,}", f"{grown:,.0f}", f"{with_tables:,.0f}", f"{cpu_ms:.1f}"))
-    results.show(TITLE, COLUMNS, found)
+    cases = [(allow_fds(options.connections), rivals.PLAIN), (allow_fds(options.tls), rivals.Wiring(tls=True))]
+    columns, found = [column.format(base=names[0]) for column in COLUMNS], list[tuple[str, ...]]()
+    for n, wiring in cases:
+        if n == 0:
+            continue
+        what = f"{n:,}{' over TLS' if wiring.tls else ''}"
+        taken = interleave({name: partial(one_round, name, n, options.seconds, wiring) for name in names},
+                           rounds=options.rounds, title=what)
+        aside = median(values[1] for values in taken[names[0]])
+        for name, rounds in taken.items():
+            grown, with_tables, cpu_ms = (median(values) for values in zip(*rounds, strict=True))
+            ratio = "1" if name == names[0] else f"{with_tables / aside:.2f}"
+            found.append((name, what, f"{grown:,.0f}", f"{with_tables:,.0f}", ratio, f"{cpu_ms:.1f}"))
+    results.show(TITLE, columns, found)
     if options.write:
-        body = f"{machine.header(versions=rivals.versions(names))}\n{results.table(COLUMNS, found)}\n{NOTE}"
+        body = f"{machine.header(versions=rivals.versions(names))}\n{results.table(columns, found)}\n{NOTE}"
         results.write_section(results.RESULTS, TITLE, body)

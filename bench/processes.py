@@ -117,6 +117,11 @@ def pinned(argv: list[str], cpus: set[int] | None) -> list[str]:
     return argv if cpus is None else ["taskset", "-c", ",".join(map(str, sorted(cpus))), *argv]
 
 
+def confined(argv: list[str], group: Path | None) -> list[str]:
+    """`argv` made to run in that control group, with all that it forks; None: wherever we are."""
+    return argv if group is None else ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(group / "cgroup.procs"), *argv]
+
+
 @dataclass(slots=True)
 class Server:
     """One running server: a context manager that starts it in its own process group and ends the group with it."""
@@ -126,6 +131,7 @@ class Server:
     port: int
     output: Path                                # stdout and stderr of the server
     cpus: set[int] | None = None                # run only on these
+    group: Path | None = None                   # run in this control group
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -137,8 +143,9 @@ class Server:
     def __enter__(self) -> Self:
         """Start it and wait until it accepts; StartError, with its output, when it does not."""
         with self.output.open("ab") as output:
-            self.process = subprocess.Popen(pinned(self.argv, self.cpus), stdin=subprocess.DEVNULL, stdout=output,
-                                            stderr=output, start_new_session=True)
+            self.process = subprocess.Popen(confined(pinned(self.argv, self.cpus), self.group),
+                                            stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                            start_new_session=True)
         try:
             wait_until_connectable(self.port, self.process)
         except BaseException as error:

@@ -7,13 +7,15 @@ import subprocess
 from dataclasses import dataclass
 
 from . import machine, results, rivals, wrk
+from .cells import BODY_NAMES
+from .flame import readable
 from .harness import Sample
 from .stage import Stage, stage
 from .syscalls import PerfError, perf
 
 TITLE = "Where the CPU time goes"
 COLUMNS = ("function", "in", "share %", "µs/request")
-NOTE = """Samples of all processes of the server (`perf record`, 999 Hz) while wrk keeps it busy with 64-byte bodies;
+NOTE = """Samples of all processes of the server (`perf record`, 999 Hz) while wrk keeps it busy;
 µs/request is the share of the CPU time per request, which is measured without perf just before. `in`: the kernel, or
 the binary or module whose own code it is. Where the machine has no hardware counters, as most virtual ones, the samples
 come from a timer: what the kernel does with interrupts off then appears where it turns them on again.
@@ -36,18 +38,17 @@ def parse(text: str) -> list[Hot]:
         match = re.match(r"\s*([\d.]+)%\s*;\[(.)\] (.*?)\s*;([^;]*?)\s*(;|$)", line)
         if match:
             place = "kernel" if match[2] == "k" else match[4].rpartition("/")[2]
-            found.append(Hot(match[3], place, float(match[1])))
+            found.append(Hot(readable(match[3]), place, float(match[1])))
     return found
 
 
-def sampled(on: Stage, name: str, load: wrk.Load) -> tuple[Sample, list[Hot]]:
+def sampled(on: Stage, name: str, body: str, load: wrk.Load) -> tuple[Sample, list[Hot]]:
     """CPU per request without perf, then the functions that perf finds."""
-    server, data = on.proxies[name], on.folder / f"{name}.data"
-    cost = on.load(name, "64", load)
-    url = f"http://127.0.0.1:{server.port}/api/64"
+    data = on.folder / f"{name}.data"
+    cost = on.load(name, body, load)
     argv = ["record", "-F", "999", "-o", str(data)]
     report = on.folder / "perf.txt"
-    perf(argv, server.pid, lambda: wrk.run(url, load, scratch=on.folder, host=rivals.HOST), report)
+    perf(argv, on.proxies[name].pid, lambda: on.run(name, body, load), report)
     command = ["perf", "report", "-i", str(data), "--stdio", "--sort", "symbol,dso", "--field-separator=;"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     hot = parse(done.stdout)
@@ -71,25 +72,29 @@ def rows(cost: Sample, hot: list[Hot], top: int) -> list[tuple[str, ...]]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -P bench profile`."""
-    here = [name for name in rivals.available() if name != "nginx-nodebug"]
-    parser.add_argument("--rivals", default=",".join(here), help="servers (here: %(default)s)")
+    parser.add_argument("--rivals", default=",".join(rivals.available()), help="servers (here: %(default)s)")
     parser.add_argument("--seconds", type=float, default=4, help="seconds per run (%(default)s)")
     parser.add_argument("--connections", type=int, default=64, help="client connections (%(default)s)")
+    parser.add_argument("--body", default="64", choices=rivals.BODIES, help="what is asked for (%(default)s)")
+    parser.add_argument("--tls", action="store_true", help="clients speak TLS")
+    parser.add_argument("--closes", action="store_true", help="clients make a connection for each request")
     parser.add_argument("--top", type=int, default=15, help="functions to list (%(default)s)")
     parser.add_argument("--write", action="store_true", help="replace the sections in bench/PROFILE.md")
 
 
 def run(options: argparse.Namespace) -> None:
     """Sample, show, and write the sections when asked."""
+    case = BODY_NAMES[options.body] + ", TLS" * options.tls + ", a connection for each request" * options.closes
+    load = wrk.Load(options.connections, options.seconds, closes=options.closes)
     for name in options.rivals.split(","):
-        with stage([name]) as on:
-            cost, hot = sampled(on, name, wrk.Load(options.connections, options.seconds))
+        with stage([name], wiring=rivals.Wiring(tls=options.tls)) as on:
+            cost, hot = sampled(on, name, options.body, load)
         found = rows(cost, hot, options.top)
-        results.show(f"{name}: {cost.cpu_us:.1f} µs/request, {cost.user_us:.1f} of them user", COLUMNS, found)
+        results.show(f"{name}, {case}: {cost.cpu_us:.1f} µs/request, {cost.user_us:.1f} of them user", COLUMNS, found)
         if options.write:
             text = results.table(COLUMNS, found)
             body = f"{machine.header(versions=rivals.versions([name]))}\n{cost_line(cost)}\n\n{text}\n{NOTE}"
-            results.write_section(results.PROFILE, f"{TITLE}: {name}", body)
+            results.write_section(results.PROFILE, f"{TITLE}: {name}, {case}", body)
 
 
 def cost_line(cost: Sample) -> str:

@@ -162,7 +162,7 @@ def one_row(name: str, what: str, options: argparse.Namespace) -> tuple[str, ...
     """Run the clients against a fresh server while `what` ("reload" or "kill") happens every interval."""
     with stage([name], workers=options.workers) as on:
         server = on.proxies[name]
-        rivals.check(server, ["64"])
+        on.check(["64"])
         clients, killer = Clients(server.port, options.connections), Killer(server.pid, server.port)
         events: list[tuple[float, Callable[[], None]]] = []
         at_s = options.interval
@@ -170,7 +170,7 @@ def one_row(name: str, what: str, options: argparse.Namespace) -> tuple[str, ...
             events.append((at_s, killer.kill if what == "kill" else lambda: os.kill(server.pid, signal.SIGHUP)))
             at_s += options.interval
         clients.run(options.seconds, events)
-        rivals.check(server, ["64"])            # and it still works
+        on.check(["64"])            # and it still works
     times = killer.times if what == "kill" else len(events)
     label = "kill -9 of a worker" if what == "kill" else "reload (SIGHUP)"
     on_killed = str(killer.lost_connections) if what == "kill" else ""

@@ -21,15 +21,19 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows]) + "\n"
 
 
-def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """The same table on the terminal."""
+def console() -> Console:
+    """The terminal; what is none is as wide as a table needs, rather than the 80 columns that rich assumes."""
+    return Console(width=None if sys.stdout.isatty() else 240)
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], on: Console | None = None) -> None:
+    """The same table on the terminal, or on the console of a progress bar."""
     drawn = Table(*columns, title=title, title_justify="left")
     for column in drawn.columns[1:]:
         column.justify = "right"
     for row in rows:
         drawn.add_row(*map(escape, row))        # a name in brackets is no mark-up
-    # Not a terminal: as wide as a table needs, rather than the 80 columns that rich assumes.
-    Console(width=None if sys.stdout.isatty() else 180).print(drawn)
+    (on or console()).print(drawn)
 
 
 def replace_section(text: str, title: str, body: str) -> str:

@@ -2,22 +2,21 @@
 
 All route on host and path prefix, balance two servers round robin over kept-alive HTTP/1.1 connections, add the same
 forwarding fields, account each client against a rate limit that is never reached, and keep an access log in combined
-format. Where a rival has to be told to be fast, it is told so; each such line says why.
+format. A `Wiring` varies how they are joined to clients and servers, for all alike. Where a rival has to be told to be
+fast, it is told so; each such line says why.
 """
 from __future__ import annotations
 
-import http.client
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from .machine import first_line
-from .processes import Server
+from .processes import Server, StartError
 
 HOST = "bench.test"
 FILE_SIZES = {"64k": 64 * 1024, "1m": 1024 * 1024, "10m": 10 * 1024 * 1024}
@@ -30,14 +29,41 @@ class WrongAnswer(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Wiring:
+    """How a proxy is joined to its clients and to its servers."""
+
+    tls: bool = False           # clients speak TLS to it
+    unix: bool = False          # it reaches its servers over unix sockets
+    keeps: bool = True          # it keeps the connections to its servers, or makes one for each request
+
+
+PLAIN = Wiring()
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """What every proxy is told."""
 
     folder: Path                # its own scratch folder
     port: int
-    backends: tuple[int, int]
+    backends: tuple[str, str]   # HOST:PORT or unix:PATH
     workers: int = 1
     connections: int = 4096    # client connections it must be able to hold, in all
+    wiring: Wiring = PLAIN
+
+    @property
+    def scheme(self) -> str:
+        """Of its URLs."""
+        return "https" if self.wiring.tls else "http"
+
+    @property
+    def certificate(self) -> Path:
+        """Beside the folders of all proxies, in this and two more files: `.key`, and both as HAProxy wants them."""
+        return self.folder.parent / "certificate"
+
+
+# Idle connections kept to the servers, of each worker: as many as the most clients of any measurement, or a crowd would
+# compare who closes what.
+KEPT = 1024
 
 
 def binary(name: str) -> str:
@@ -62,18 +88,22 @@ http {{
     server {{
         listen 127.0.0.1:{ports[0]} backlog=4096;
         listen 127.0.0.1:{ports[1]} backlog=4096;
+        listen unix:{folder}/a.sock backlog=4096;
+        listen unix:{folder}/b.sock backlog=4096;
         default_type text/plain;
         location = /api/64 {{ return 200 {small}; }}
         location = /api/1k {{ return 200 {page}; }}
-        location = /api/who {{ return 200 "$server_port $connection_requests $http_x_forwarded_for $http_via"; }}
+        location = /api/who {{
+            return 200 "$server_addr:$server_port $connection_requests $http_x_forwarded_for $http_via";
+        }}
         location /api/ {{ alias {folder}/files/; }}
     }}
 }}
 """
 
 
-def backend(folder: Path, ports: tuple[int, int], *, cpus: set[int] | None = None) -> Server:
-    """One nginx process behind both ports: far cheaper than any proxy in front of it."""
+def backend(folder: Path, ports: tuple[int, int]) -> Server:
+    """One nginx process behind both ports and both sockets: cheaper than any proxy in front of it."""
     files = folder / "files"
     files.mkdir()
     for name in FILE_SIZES:
@@ -82,7 +112,29 @@ def backend(folder: Path, ports: tuple[int, int], *, cpus: set[int] | None = Non
     small, page = BODIES["64"].decode(), BODIES["1k"].decode()
     config.write_text(BACKEND.format(folder=folder, ports=ports, small=small, page=page))
     argv = [binary("nginx"), "-p", str(folder), "-c", str(config)]
-    return Server("backend", argv, ports[0], folder / "backend.out", cpus)
+    return Server("backend", argv, ports[0], folder / "backend.out")
+
+
+def addresses(folder: Path, ports: tuple[int, int], wiring: Wiring) -> tuple[str, str]:
+    """Where the backend of that folder is reached."""
+    if wiring.unix:
+        return f"unix:{folder}/a.sock", f"unix:{folder}/b.sock"
+    return f"127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}"
+
+
+def make_certificate(folder: Path) -> None:
+    """A key on P-256 and the certificate for it, as `Setup.certificate` says; StartError without openssl."""
+    certificate, key = folder / "certificate", folder / "certificate.key"
+    argv = [binary("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-days", "7", "-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST},IP:127.0.0.1",
+            "-out", str(certificate), "-keyout", str(key)]
+    try:
+        subprocess.run(argv, capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise StartError("TLS needs openssl to make a certificate") from None
+    except subprocess.CalledProcessError as error:
+        raise StartError(f"openssl: {error.stderr}") from None
+    (folder / "certificate.both").write_text(certificate.read_text() + key.read_text())
 
 
 # --- nginx ------------------------------------------------------------------------------------------------------------
@@ -104,24 +156,19 @@ http {{
     keepalive_requests 1000000000;          # the default 1000 closes busy clients
     keepalive_timeout 75s;
     limit_req_zone $binary_remote_addr zone=never:10m rate=1000000r/s;
-    upstream items {{
-        server 127.0.0.1:{s.backends[0]};
-        server 127.0.0.1:{s.backends[1]};
-        keepalive 128;                      # off by default before 1.29.7
-        keepalive_requests 1000000000;
-        keepalive_timeout 60s;
-    }}
-    server {{ listen 127.0.0.1:{s.port} default_server backlog=4096; server_name _; root {s.folder}/empty; }}
+{tls}    upstream items {{
+        server {s.backends[0]};
+        server {s.backends[1]};
+{kept}    }}
+    server {{ listen 127.0.0.1:{s.port}{ssl} default_server backlog=4096; server_name _; root {s.folder}/empty; }}
     server {{
-        listen 127.0.0.1:{s.port};
+        listen 127.0.0.1:{s.port}{ssl};
         server_name {host};
         location / {{ root {s.folder}/empty; }}
         location /api/ {{
             limit_req zone=never burst=1000000 nodelay;
             proxy_pass http://items;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $host;
+{reused}            proxy_set_header Host $host;
             proxy_set_header X-Forwarded-For $remote_addr;
             proxy_set_header X-Forwarded-Proto $scheme;
             proxy_set_header X-Forwarded-Host $host;
@@ -133,6 +180,18 @@ http {{
     }}
 }}
 """
+NGINX_TLS = """    ssl_certificate {s.certificate};
+    ssl_certificate_key {s.certificate}.key;
+    ssl_protocols TLSv1.3;                  # before 1.23.4 its default stops at 1.2
+"""
+# Without these it speaks HTTP/1.0 to its servers and closes after each answer, which is its default before 1.29.7.
+NGINX_KEPT = """        keepalive {kept};
+        keepalive_requests 1000000000;
+        keepalive_timeout 60s;
+"""
+NGINX_REUSED = """            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+"""
 
 
 def nginx_from(path: str) -> Callable[[Setup], Server]:
@@ -141,9 +200,11 @@ def nginx_from(path: str) -> Callable[[Setup], Server]:
         (setup.folder / "empty").mkdir()
         config = setup.folder / "nginx.conf"
         # A client needs a second slot for its upstream connection, but only while a request is in flight.
-        per_worker = setup.connections // setup.workers + 1024
-        config.write_text(NGINX.format(s=setup, host=HOST, per_worker=per_worker, buffer=BUFFER_BYTES // 8,
-                                       busy=BUFFER_BYTES // 2))
+        per_worker, wiring = setup.connections // setup.workers + KEPT, setup.wiring
+        config.write_text(NGINX.format(
+            s=setup, host=HOST, per_worker=per_worker, buffer=BUFFER_BYTES // 8, busy=BUFFER_BYTES // 2,
+            ssl=" ssl" if wiring.tls else "", tls=NGINX_TLS.format(s=setup) if wiring.tls else "",
+            kept=NGINX_KEPT.format(kept=KEPT) if wiring.keeps else "", reused=NGINX_REUSED if wiring.keeps else ""))
         argv = [binary(path), "-p", str(setup.folder), "-c", str(config), "-e", str(setup.folder / "nginx.error.log")]
         return Server("nginx", argv, setup.port, setup.folder / "nginx.out")
     return start
@@ -153,12 +214,15 @@ def nginx_from(path: str) -> Callable[[Setup], Server]:
 
 # HAProxy writes no files: its log goes to a socket, line by line to stdout, or to a ring in mapped memory. The ring
 # costs no system call per line, so that is what it gets. `http-reuse always`, because the default sends the first
-# request of a client connection over a fresh upstream connection.
+# request of a client connection over a fresh upstream connection. The ratios of its pool, because by default it closes
+# upstream connections once a fifth of all descriptors is in use, as with 1,000 clients.
 HAPROXY = """
 global
     nbthread {s.workers}
     maxconn {s.connections}
     log ring@access format raw local0
+    tune.pool-high-fd-ratio 100
+    tune.pool-low-fd-ratio 95
 ring access
     format raw
     size 4194304
@@ -173,7 +237,7 @@ defaults
     timeout http-keep-alive 75s
     maxconn {s.connections}
 frontend bench
-    bind 127.0.0.1:{s.port} backlog 4096
+    bind 127.0.0.1:{s.port} backlog 4096{tls}
     capture request header Referer len 128
     capture request header User-Agent len 128
     log-format '%ci - - [%t] %{{+Q}}r %ST %B "%[capture.req.hdr(0)]" "%[capture.req.hdr(1)]"'
@@ -184,29 +248,34 @@ frontend bench
     default_backend nothing
 backend items
     balance roundrobin
-    http-reuse always
+    {reuse}
     http-request set-header X-Forwarded-For %[src]
-    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Proto {s.scheme}
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
     http-request set-header Via "1.1 haproxy"
-    server a 127.0.0.1:{s.backends[0]}
-    server b 127.0.0.1:{s.backends[1]}
+    server a {a}
+    server b {b}
 backend nothing
     http-request return status 404
 """
 
 
-def haproxy(setup: Setup) -> Server:
-    """HAProxy with a thread per worker."""
-    config = setup.folder / "haproxy.cfg"
-    config.write_text(HAPROXY.format(s=setup, host=HOST))
-    return Server("haproxy", [binary("haproxy"), "-db", "-f", str(config)], setup.port, setup.folder / "haproxy.out")
+def haproxy_from(path: str) -> Callable[[Setup], Server]:
+    """How to start that HAProxy, with a thread per worker."""
+    def start(setup: Setup) -> Server:
+        config, wiring = setup.folder / "haproxy.cfg", setup.wiring
+        a, b = (address.replace("unix:", "unix@") for address in setup.backends)
+        tls = f" ssl crt {setup.certificate}.both ssl-min-ver TLSv1.3" if wiring.tls else ""
+        reuse = "http-reuse always" if wiring.keeps else "option http-server-close"
+        config.write_text(HAPROXY.format(s=setup, host=HOST, a=a, b=b, tls=tls, reuse=reuse))
+        return Server("haproxy", [binary(path), "-db", "-f", str(config)], setup.port, setup.folder / "haproxy.out")
+    return start
 
 
 # --- hotpath-proxy ----------------------------------------------------------------------------------------------------
 
 HOTPATH = """
-listen: {{address: 127.0.0.1:{s.port}, backlog: 4096}}
+listen: {{address: 127.0.0.1:{s.port}, backlog: 4096{tls}}}
 workers: {s.workers}
 limits: {{connections: {s.connections}}}
 log:
@@ -217,8 +286,8 @@ rate_limits:
 upstreams:
   items:
     balance: round_robin
-    servers: [127.0.0.1:{s.backends[0]}, 127.0.0.1:{s.backends[1]}]
-    keepalive: {{idle: 128, timeout: 60s}}
+    servers: ["{s.backends[0]}", "{s.backends[1]}"]
+    keepalive: {{idle: {kept}, timeout: 60s}}
 routes:
   - name: items
     match: {{host: {host}, prefix: /api/}}
@@ -227,84 +296,64 @@ routes:
 """
 
 
+def hotpath_text(setup: Setup) -> str:
+    """Our configuration."""
+    files = f"certificate: {setup.certificate}, key: {setup.certificate}.key"
+    tls = f", tls: {{{files}, minimum: '1.3'}}" if setup.wiring.tls else ""
+    return HOTPATH.format(s=setup, host=HOST, tls=tls, kept=KEPT if setup.wiring.keeps else 0)
+
+
 def hotpath(setup: Setup) -> Server:
     """Our proxy, from this tree."""
     config = setup.folder / "hotpath.yaml"
-    config.write_text(HOTPATH.format(s=setup, host=HOST))
+    config.write_text(hotpath_text(setup))
     argv = [sys.executable, "-P", "-m", "hotpath.proxy", "-c", str(config)]
     return Server("hotpath", argv, setup.port, setup.folder / "hotpath.out")
 
 
 # --- who is here ------------------------------------------------------------------------------------------------------
 
-def built_nginx() -> Path:
-    """Where bench/rivals.sh puts an nginx without --with-debug."""
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hotpath-bench" / "nginx"
+BUILT = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hotpath-bench"
+
+
+def without_debug(name: str) -> str:
+    """The one that bench/rivals.sh built without debug options, or what the system has."""
+    return str(BUILT / name) if (BUILT / name).exists() else binary(name)
 
 
 PROXIES: dict[str, Callable[[Setup], Server]] = {
-    "nginx": nginx_from("nginx"),
-    "nginx-nodebug": nginx_from(str(built_nginx())),
-    "haproxy": haproxy,
+    "nginx": nginx_from(without_debug("nginx")),
+    "haproxy": haproxy_from(without_debug("haproxy")),
     "hotpath": hotpath,
+    "nginx-debian": nginx_from("nginx"),
+    "haproxy-debian": haproxy_from("haproxy"),
 }
-HAS_LOG_FILE = ("nginx", "nginx-nodebug", "hotpath")
+HAS_LOG_FILE = ("nginx", "nginx-debian", "hotpath")
 
 
 def available() -> list[str]:
-    """The proxies that this machine can run; a missing one is left out of the tables."""
-    found = []
-    if "version" in first_line(binary("nginx"), "-v"):
-        found.append("nginx")
-    if built_nginx().exists():
-        found.append("nginx-nodebug")
-    if "version" in first_line(binary("haproxy"), "-v"):
-        found.append("haproxy")
-    usable = [sys.executable, "-P", "-m", "hotpath.proxy", "--help"]
-    if subprocess.run(usable, capture_output=True, check=False).returncode == 0:
-        found.append("hotpath")
-    return found
+    """Ours, behind the rivals that this machine has; a missing one is left out of the tables."""
+    return [*(name for name in ("nginx", "haproxy") if "version" in first_line(without_debug(name), "-v")), "hotpath"]
+
+
+def debians() -> list[str]:
+    """Of those that Debian built with debug options, the ones that are here beside a build without."""
+    return [f"{name}-debian" for name in ("nginx", "haproxy")
+            if (BUILT / name).exists() and "version" in first_line(binary(name), "-v")]
 
 
 def versions(names: list[str]) -> str:
     """Version of each of `names`, and what one must know of how it was built."""
-    said = {
-        "nginx": f"{first_line(binary('nginx'), '-v').removeprefix('nginx version: ')} (Debian's, built --with-debug)",
-        "nginx-nodebug": "nginx-nodebug: the same sources built by bench/rivals.sh, without --with-debug",
-        "haproxy": " ".join(first_line(binary("haproxy"), "-v").split()[:3]),
-        "hotpath": "hotpath of this commit",
-    }
+    built, debian = "Debian's sources, built by bench/rivals.sh without debug options", "Debian's build"
+    said = {"hotpath": "hotpath of this commit"}
+    for name in ("nginx", "haproxy"):
+        path = without_debug(name)
+        said[name] = f"{version(path)} ({built if path != binary(name) else debian})"
+        said[f"{name}-debian"] = f"{name}-debian {version(binary(name))} (Debian's build, with debug options)"
     return ", ".join([said[name] for name in names] + [" ".join(first_line("wrk", "-v").split()[:2])])
 
 
-# --- do they do the work? ---------------------------------------------------------------------------------------------
-
-def get(port: int, path: str, *, host: str = HOST) -> tuple[int, bytes]:
-    """Status and body of one GET on a connection of its own."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        connection.request("GET", path, headers={"Host": host})
-        response = connection.getresponse()
-        return response.status, response.read()
-
-
-def check(server: Server, bodies: list[str]) -> None:
-    """Raise WrongAnswer unless it answers, routes, balances, forwards and keeps upstream connections as it should."""
-    def expect(what: str, found: object, wanted: object) -> None:
-        if found != wanted:
-            raise WrongAnswer(f"{server.name}: {what}: {str(found)[:200]!r} instead of {str(wanted)[:200]!r}")
-
-    for name in bodies:
-        status, body = get(server.port, f"/api/{name}")
-        expect(f"status of {name}", status, 200)
-        if body != BODIES[name]:
-            raise WrongAnswer(f"{server.name}: body of {name} differs, {len(body)} bytes")
-    expect("status for a foreign host", get(server.port, "/api/64", host="other.test")[0], 404)
-    expect("status for a foreign path", get(server.port, "/other")[0], 404)
-    seen = [get(server.port, "/api/who") for _ in range(64)]
-    expect("status of who", {status for status, _ in seen}, {200})
-    ports, counts, forwarded, via = zip(*(body.decode().split(maxsplit=3) for _, body in seen), strict=True)
-    expect("servers used", len(set(ports)), 2)
-    expect("balance", abs(ports.count(ports[0]) - 32) <= 2, True)
-    expect("requests on a kept-alive upstream connection > 1", max(map(int, counts)) > 1, True)
-    expect("X-Forwarded-For", set(forwarded), {"127.0.0.1"})
-    expect("Via", all(field.startswith("1.1 ") for field in via), True)
+def version(path: str) -> str:
+    """`nginx/1.22.1` or `HAProxy 2.6.12`, as that binary says."""
+    words = first_line(path, "-v").removeprefix("nginx version: ").replace("HAProxy version", "HAProxy").split()
+    return " ".join(words[:2])

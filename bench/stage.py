@@ -8,8 +8,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import processes, rivals, wrk
+from . import answers, processes, rivals, wrk
 from .harness import Sample, measure
+from .quota import cpu_quota
+from .rivals import PLAIN, Wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +21,32 @@ class Stage:
     folder: Path
     backend: processes.Server
     proxies: dict[str, processes.Server]
-    load_cpus: set[int] | None              # where wrk and the backend run; None: anywhere
+    wiring: Wiring
+
+    def url(self, name: str, body: str) -> str:
+        """Of that body behind that proxy."""
+        return f"{'https' if self.wiring.tls else 'http'}://127.0.0.1:{self.proxies[name].port}/api/{body}"
+
+    def run(self, name: str, body: str, load: wrk.Load) -> wrk.Outcome:
+        """Put `load` on one proxy."""
+        return wrk.run(self.url(name, body), load, scratch=self.folder, host=rivals.HOST)
 
     def load(self, name: str, body: str, load: wrk.Load) -> Sample:
         """Put `load` on one proxy and charge it for it."""
-        server = self.proxies[name]
-        url = f"http://127.0.0.1:{server.port}/api/{body}"
-        return measure(
-            server.pid, lambda: wrk.run(url, load, scratch=self.folder, host=rivals.HOST, cpus=self.load_cpus),
-            beside=[self.backend.pid])
+        return measure(self.proxies[name].pid, lambda: self.run(name, body, load), beside=[self.backend.pid])
+
+    def check(self, bodies: list[str]) -> None:
+        """Raise WrongAnswer unless every proxy does its work."""
+        for server in self.proxies.values():
+            try:
+                answers.check(server, bodies, self.wiring, trusted=self.trusted)
+            except OSError as error:
+                raise rivals.WrongAnswer(f"{server.name}: {error}") from error
+
+    @property
+    def trusted(self) -> Path | None:
+        """The certificate that all proxies show; None without TLS."""
+        return self.folder / "certificate" if self.wiring.tls else None
 
     def log_path(self, name: str) -> Path:
         """The access log of a proxy that writes one."""
@@ -45,27 +64,27 @@ def scratch_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def stage(names: list[str], *, workers: int = 1, connections: int = 4096, pinned: bool = False) -> Iterator[Stage]:
+def stage(names: list[str], *, workers: int = 1, connections: int = 4096, wiring: Wiring = PLAIN,
+          quota_cpus: float | None = None) -> Iterator[Stage]:
     """Start a backend and the proxies `names`.
 
-    With `pinned`, the proxies have the first CPU to themselves, so that their CPU is the limit; wrk and the backend
-    share the others.
+    With `quota_cpus`, the processes of all proxies together get no more CPU than that; one has work at a time.
     """
-    cpus = sorted(os.sched_getaffinity(0))
-    if pinned and len(cpus) < 2:
-        raise processes.StartError("pinning needs two CPUs")
-    load_cpus = set(cpus[1:]) if pinned else None
     ports = processes.free_ports(2 + len(names))
+    pair = ports[0], ports[1]
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder())
-        backend = stack.enter_context(rivals.backend(folder, (ports[0], ports[1]), cpus=load_cpus))
+        if wiring.tls:
+            rivals.make_certificate(folder)
+        group = None if quota_cpus is None else stack.enter_context(cpu_quota(quota_cpus))
+        backend = stack.enter_context(rivals.backend(folder, pair))
+        servers = rivals.addresses(folder, pair, wiring)
         proxies = {}
         for name, port in zip(names, ports[2:], strict=True):
             own = folder / name
             own.mkdir()
-            setup = rivals.Setup(own, port, (ports[0], ports[1]), workers, connections)
-            server = rivals.PROXIES[name](setup)
+            server = rivals.PROXIES[name](rivals.Setup(own, port, servers, workers, connections, wiring))
             server.name = name
-            server.cpus = {cpus[0]} if pinned else None
+            server.group = group
             proxies[name] = stack.enter_context(server)
-        yield Stage(folder, backend, proxies, load_cpus)
+        yield Stage(folder, backend, proxies, wiring)

@@ -8,14 +8,16 @@ import socket
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import machine, processes, results, rivals, wrk
+from .rivals import PLAIN, Wiring
 from .stage import Stage, stage
 
 TITLE = "System calls per request"
 NOTE = """Counted by the kernel's tracepoints (`perf stat`) over all processes of the server while wrk keeps it busy
-with 64-byte bodies; calls below 0.005 per request are left out. One `epoll_wait` serves many requests when busy.
+over 64 connections; calls below 0.005 per request are left out. One `epoll_wait` serves many requests when busy.
 """
 PREFIX = "syscalls:sys_enter_"
 LEAST_SHOWN = 0.005
@@ -63,18 +65,49 @@ def parse(text: str) -> dict[str, int]:
     return {found[2]: int(found[1]) for found in re.finditer(rf"^(\d+),,{PREFIX}(\w+),", text, re.M) if int(found[1])}
 
 
-def per_request(on: Stage, name: str, load: wrk.Load) -> dict[str, float]:
-    """System calls per request by name, most frequent first."""
-    server, report = on.proxies[name], on.folder / "perf.txt"
-    url = f"http://127.0.0.1:{server.port}/api/64"
-    wrk.run(url, wrk.Load(connections=load.connections, seconds=1), scratch=on.folder, host=rivals.HOST)
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A type of request whose system calls are counted."""
+
+    name: str
+    body: str = "64"
+    closes: bool = False
+    wiring: Wiring = PLAIN
+    per_mb: bool = False            # bodies so large that bytes cause the calls
+
+
+CASES = (
+    Case("64 B, kept alive"),
+    Case("64 B, servers behind unix sockets", wiring=Wiring(unix=True)),
+    Case("64 B, a connection for each request from the client", closes=True),
+    Case("64 B, a connection for each request from the client and to the server", closes=True,
+         wiring=Wiring(keeps=False)),
+    Case("64 B, TLS to the client", wiring=Wiring(tls=True)),
+    Case("1 MiB, kept alive, per MB", body="1m", per_mb=True),
+)
+
+
+def counted(on: Stage, name: str, case: Case, load: wrk.Load) -> dict[str, float]:
+    """System calls per request, or per MB, by name, most frequent first."""
+    report = on.folder / "perf.txt"
+    load = replace(load, closes=case.closes)
+    on.run(name, case.body, replace(load, seconds=1))       # workers that are still starting have no pid to watch
     argv = ["stat", "-x,", "-e", PREFIX + "*"]
-    outcome = perf(argv, server.pid, lambda: wrk.run(url, load, scratch=on.folder, host=rivals.HOST), report)
+    outcome = perf(argv, on.proxies[name].pid, lambda: on.run(name, case.body, load), report)
     calls = parse(report.read_text())
     if not calls:
         raise PerfError(report.read_text().strip()[-500:])
-    shares = {call: n / outcome.requests for call, n in calls.items() if n / outcome.requests >= LEAST_SHOWN}
+    units = outcome.read_bytes / 1e6 if case.per_mb else outcome.requests
+    shares = {call: n / units for call, n in calls.items() if n / units >= LEAST_SHOWN}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def rows(taken: dict[str, dict[str, float]]) -> list[tuple[str, ...]]:
+    """A line for each call that any server makes, then the sums."""
+    calls = sorted({call for shares in taken.values() for call in shares},
+                   key=lambda call: (-max(shares.get(call, 0.0) for shares in taken.values()), call))
+    found = [(call, *(f"{shares[call]:.2f}" if call in shares else "" for shares in taken.values())) for call in calls]
+    return [*found, ("all", *(f"{sum(shares.values()):.2f}" for shares in taken.values()))]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,21 +115,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rivals", default=",".join(rivals.available()), help="servers (here: %(default)s)")
     parser.add_argument("--seconds", type=float, default=3, help="seconds per run (%(default)s)")
     parser.add_argument("--connections", type=int, default=64, help="client connections (%(default)s)")
+    parser.add_argument("--only", default="", help="cases with this in their name (all)")
     parser.add_argument("--write", action="store_true", help="replace the section in bench/PROFILE.md")
 
 
 def run(options: argparse.Namespace) -> None:
     """Count, show, and write the section when asked."""
     names = options.rivals.split(",")
-    with stage(names) as on:
-        counted = {name: per_request(on, name, wrk.Load(options.connections, options.seconds)) for name in names}
-    calls = sorted({call for shares in counted.values() for call in shares},
-                   key=lambda call: -max(shares.get(call, 0.0) for shares in counted.values()))
-    rows = [(call, *(f"{counted[name][call]:.2f}" if call in counted[name] else "" for name in names))
-            for call in calls]
-    rows.append(("all", *(f"{sum(counted[name].values()):.2f}" for name in names)))
-    columns = ("system call", *names)
-    results.show(TITLE, columns, rows)
+    parts = [machine.header(versions=rivals.versions(names))]
+    for case in (case for case in CASES if options.only in case.name):
+        with stage(names, wiring=case.wiring) as on:
+            taken = {name: counted(on, name, case, wrk.Load(options.connections, options.seconds)) for name in names}
+        columns = ("system call", *names)
+        results.show(case.name, columns, rows(taken))
+        parts.append(f"### {case.name}\n\n{results.table(columns, rows(taken))}")
     if options.write:
-        body = f"{machine.header(versions=rivals.versions(names))}\n{results.table(columns, rows)}\n{NOTE}"
-        results.write_section(results.PROFILE, TITLE, body)
+        results.write_section(results.PROFILE, TITLE, "\n".join([*parts, NOTE]))

@@ -1,14 +1,14 @@
 """wrk: put load on a URL and read what it says about it."""
 from __future__ import annotations
 
+import os
 import re
 import resource
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .processes import pinned
-
+HERE = Path(__file__).resolve().parent
 UNIT_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 UNIT_BYTES = {"B": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30}
 
@@ -29,6 +29,7 @@ class Load:
     seconds: float = 4.0
     threads: int = 1
     pace_per_s: float | None = None     # requests per second over all connections; None: as fast as it answers
+    closes: bool = False                # a connection for each request, with TLS also a full handshake
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +75,33 @@ def parse(text: str, load_cpu_s: float = 0.0) -> Outcome:
         load_cpu_s=load_cpu_s)
 
 
-def run(url: str, load: Load, *, scratch: Path, host: str | None = None, cpus: set[int] | None = None) -> Outcome:
+def preloadable(folder: Path, name: str) -> Path:
+    """bench/NAME.h, compiled in `folder` as a library for LD_PRELOAD; LoadError when it does not compile."""
+    library = folder / f"{name}.so"
+    argv = ["gcc", "-O2", "-shared", "-fPIC", "-x", "c", "-o", str(library), str(HERE / f"{name}.h"), "-ldl"]
+    if not library.exists():
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise LoadError(f"{name}.h: {done.stderr}")
+    return library
+
+
+def run(url: str, load: Load, *, scratch: Path, host: str | None = None) -> Outcome:
     """Load `url` for the time of `load`; LoadError when wrk fails."""
     argv = ["wrk", "--latency", f"-t{load.threads}", f"-c{load.connections}", f"-d{max(1, round(load.seconds))}s"]
     if host is not None:
         argv += ["-H", f"Host: {host}"]
+    environment = dict(os.environ)
+    if load.closes:
+        argv += ["-H", "Connection: close"]
+        if url.startswith("https:"):
+            environment["LD_PRELOAD"] = str(preloadable(scratch, "wrk_forget"))
     if load.pace_per_s is not None:
         script = scratch / "pace.lua"
         script.write_text(PACE_SCRIPT.format(twice_mean_ms=round(2000 * load.connections / load.pace_per_s)))
         argv += ["-s", str(script)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(pinned([*argv, url], cpus), capture_output=True, text=True, check=False)
+    done = subprocess.run([*argv, url], env=environment, capture_output=True, text=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:
         raise LoadError(f"{' '.join(argv)}: {done.stderr or done.stdout}")

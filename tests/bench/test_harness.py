@@ -14,6 +14,11 @@ def test_cost_is_cpu_time_over_requests():
     assert sample(2.0, 8.0).user_us == pytest.approx(2.0)
 
 
+def test_shares_are_cpus_kept_busy():
+    taken = Sample(Outcome(1, 1e9, 0, 4.0, 1.0, 2.0, 2.0), Cpu(1.0, 3.0), 0.0, beside_s=0.4)
+    assert taken.shares == pytest.approx((1.0, 0.5, 0.1))
+
+
 def test_ratios_pair_by_round():
     ours, theirs = [sample(0, 8), sample(0, 9), sample(0, 16)], [sample(0, 10), sample(0, 10), sample(0, 20)]
     found = ratios(ours, theirs, lambda s: s.cpu_us)

@@ -1,8 +1,6 @@
-import os
-
 import pytest
 
-from bench import processes, rivals
+from bench import processes, quota, rivals, wrk
 from bench.stage import stage
 from tests.waiting import is_alive
 
@@ -39,12 +37,29 @@ def test_nothing_is_left_when_a_proxy_does_not_start(monkeypatch):
     assert not started[0].output.exists()
 
 
-def test_pinned_proxies_share_no_cpu_with_the_backend():
+def test_proxies_under_a_quota_are_in_its_group_and_the_backend_is_not():
     need_nginx()
-    if len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("needs two CPUs")
-    with stage(["nginx"], pinned=True) as on:
-        proxy_cpus = [os.sched_getaffinity(pid) for pid in processes.tree(on.proxies["nginx"].pid)]
-        backend_cpus = [os.sched_getaffinity(pid) for pid in processes.tree(on.backend.pid)]
-        assert not set.union(*proxy_cpus) & set.union(*backend_cpus)
-        assert on.load_cpus == backend_cpus[0]
+    if not quota.is_available():
+        pytest.skip("no control groups, or not root")
+    with stage(["nginx"], quota_cpus=0.4) as on:
+        group = on.proxies["nginx"].group
+        members = {int(pid) for pid in (group / "cgroup.procs").read_text().split()}
+        assert set(processes.tree(on.proxies["nginx"].pid)) <= members
+        assert on.backend.pid not in members
+    assert not group.exists()
+
+
+@pytest.mark.parametrize(("forgets", "reused"), [(True, {"."}), (False, {".", "r"})], ids=["ours", "wrk alone"])
+def test_each_connection_over_tls_begins_with_a_full_handshake(forgets, reused, monkeypatch):
+    """nginx tells which sessions were taken up again; wrk alone does so for all but the first connections."""
+    need_nginx()
+    if not forgets:
+        monkeypatch.setattr(wrk, "preloadable", lambda folder, name: "")
+    monkeypatch.setattr(rivals, "NGINX", rivals.NGINX.replace("combined buffer=64k flush=1s", "reused").replace(
+        "http {{", "http {{ log_format reused $ssl_session_reused;"))
+    with stage(["nginx"], wiring=rivals.Wiring(tls=True)) as on:
+        outcome = on.run("nginx", "64", wrk.Load(4, 1, closes=True))
+        told = on.log_path("nginx").read_text().split()
+    assert outcome.errors == 0
+    assert len(told) >= outcome.requests > 8
+    assert set(told) == reused

@@ -31,3 +31,12 @@ def test_the_tree_that_is_watched_exists(port, tmp_path):
     server = processes.Server("idle", [sys.executable, "-c", script, str(port)], port, tmp_path / "output")
     with server as started:
         assert processes.tree(started.pid) == [started.pid]
+
+
+def test_a_line_for_each_call_of_any_server_then_the_sums():
+    assert syscalls.rows({"nginx": {"writev": 2.0, "recvfrom": 1.0}, "hotpath": {"sendto": 2.0, "recvfrom": 2.0}}) == [
+        ("recvfrom", "1.00", "2.00"), ("sendto", "", "2.00"), ("writev", "2.00", ""), ("all", "3.00", "4.00")]
+
+
+def test_no_two_cases_have_one_name():
+    assert len({case.name for case in syscalls.CASES}) == len(syscalls.CASES)

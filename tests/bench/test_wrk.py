@@ -39,3 +39,22 @@ def test_durations(text, expected):
 def test_what_is_no_report_is_refused(text):
     with pytest.raises(wrk.LoadError):
         wrk.parse(text)
+
+
+def wrk_that_tells_what_it_gets(folder):
+    program = folder / "wrk"
+    program.write_text(f"#!/bin/sh\necho \"$LD_PRELOAD $*\" > {folder}/told\ncat <<'END'\n{REPORT}END\n")
+    program.chmod(0o755)
+
+
+@pytest.mark.parametrize(("scheme", "closes", "header", "forgets"), [
+    ("http", False, False, False), ("http", True, True, False), ("https", False, False, False),
+    ("https", True, True, True)])
+def test_a_connection_for_each_request_closes_and_takes_up_no_session(
+        scheme, closes, header, forgets, tmp_path, monkeypatch):
+    wrk_that_tells_what_it_gets(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    wrk.run(f"{scheme}://127.0.0.1:1/", wrk.Load(closes=closes), scratch=tmp_path)
+    told = (tmp_path / "told").read_text()
+    assert ("Connection: close" in told) is header
+    assert ("wrk_forget.so" in told) is forgets
