@@ -24,8 +24,9 @@ test:  ## set up what the tests need, then style, types and all tests (ARGS="tes
 	@.ci/packages build test
 	@$(MAKE) --no-print-directory --keep-going style types pytest
 
-# So many tests at a time: files go whole to one worker, which has servers of its own. N=0: in one process, as bare pytest.
-N := 2
+# So many tests at a time, more than there are CPUs, as many only wait: files go whole to one worker, which has servers of its own.
+# N=0: in one process, as bare pytest.
+N := 3
 pytest: build $(VENV)/.dev
 	@$(VENV)/bin/pytest --numprocesses $(N) --dist loadfile --no-loadscope-reorder $(ARGS)
 
