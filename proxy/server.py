@@ -30,12 +30,11 @@ from .metrics import GAUGES, by_worker, expose
 from .plan import Plan
 from .reloads import Reloads
 from .route import Table
-from .state import State, Unresolved
+from .state import MAX_SOCKETS, State, Unresolved
 from .worker import Worker
 
 log = logging.getLogger(__name__)
 
-MAX_SOCKETS = 256       # to listen on: a client remembers by which it came in one byte
 
 
 class ProxyGeneration:

@@ -16,6 +16,7 @@ from .config import ProxyConfig
 from .metrics import GAUGES, ByServer, counter_names
 from .roster import Roster, Server
 
+MAX_SOCKETS = 256       # to listen on: a client remembers by which it came in one byte
 # Of client.pyx: a row of 32-bit cells per worker.
 ADDRESS_BYTES = 4 * 8192
 
@@ -41,6 +42,7 @@ class State:
         self.counters = Counters(counter_names(config, self.roster.n_slots), workers)
         self.counted = ByServer(self.counters, config, self.roster)
         self.gauges = Gauges(GAUGES, workers)
+        self.accepting = Gauges(map(str, range(MAX_SOCKETS)), workers)
         self.route_in_flight = Gauges(tuple(str(i) for i in range(max(1, len(config.routes)))), workers)
         self.by_address = Block(workers * ADDRESS_BYTES) if config.limits.connections_per_ip else None
         self.seed = secrets.randbits(32)       # keys the hash of client addresses
@@ -74,7 +76,7 @@ class State:
 
     def forget(self, worker: int) -> None:
         """Worker `worker` is gone: what its gauges say is not true any more."""
-        for gauges in (self.gauges, self.route_in_flight):
+        for gauges in (self.gauges, self.accepting, self.route_in_flight):
             gauges.clear(worker)
         self.roster.forget(worker)
         if self.by_address is not None:

@@ -65,6 +65,7 @@ cdef class Worker:
 
     def __init__(self, config, state, int index, doors, AccessLog access_log or None):
         cdef Gauges gauges = state.gauges
+        cdef Gauges accepting = state.accepting
         cdef Block addresses = state.by_address if state.by_address is not None else Block(1)
         cdef listener_t* listener
         cdef entry_t* entry
@@ -106,6 +107,8 @@ cdef class Worker:
             listener.on_accept = entry_accept
             listener.gauges = gauges.row(0)
             listener.stride = gauges.stride
+            listener.accepting = accepting.row(0) + i
+            listener.accepting_stride = accepting.stride
             listener.n_workers = state.workers
             listener.worker = index
             listener.limit = min(self.plan.c.max_connections, places())

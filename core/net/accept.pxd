@@ -16,6 +16,8 @@ cdef struct listener_t:
     void* owner                 # borrowed, for on_accept
     int64_t* gauges             # borrowed shared memory: open connections, one cell per worker `stride` apart; NULL: no balancing
     uint32_t stride             # in int64_t
+    int64_t* accepting          # borrowed shared memory, as gauges: 1 while that worker accepts; NULL: taken for granted
+    uint32_t accepting_stride
     uint32_t n_workers
     uint32_t worker             # ours
     uint32_t limit              # open connections of this worker at which it pauses (needs gauges); 0: none
@@ -25,7 +27,7 @@ cdef struct listener_t:
     uint64_t n_failed           # accept errors (EMFILE, ENFILE, ENOBUFS, ENOMEM)
 
 # Takes over the listening `fd` (non-blocking): level-triggered with EPOLLEXCLUSIVE, at most 16 accepts per wake. 0 or -errno.
-# The owner has set on_accept, owner, on_failed, gauges, stride, n_workers, worker, limit and nudge.fd.
+# The owner has set on_accept, owner, on_failed, gauges, stride, accepting, accepting_stride, n_workers, worker, limit and nudge.fd.
 cdef int listener_open(listener_t* listener, loop_t* loop, int fd) noexcept nogil
 # Drain: accepts until EAGAIN, leaves the epoll set, closes our copy of the socket.
 cdef void listener_drain(listener_t* listener) noexcept nogil
@@ -43,6 +45,7 @@ cdef class Listener:
     cdef object on_stream
     cdef list accepted          # fds
     cdef int64_t[::1] gauges    # keeps listener_t.gauges alive
+    cdef int64_t[::1] accepting
     cdef int64_t quiet_until_ms  # failures are logged once a second
 
     cdef void drop_nudge(self) noexcept

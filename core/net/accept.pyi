@@ -21,6 +21,7 @@ class Listener:
         on_stream: Callable[[Stream], object],
         *,
         gauges: memoryview | None = None,
+        accepting: memoryview | None = None,
         workers: int = 1,
         worker: int = 0,
         limit: int = 0,

@@ -1,11 +1,12 @@
 """Accepting: which worker takes the next connection?
 
 Workers share one listening socket, and the kernel wakes the worker that registered last whenever it sleeps: left alone,
-one takes nearly all. So a worker that has clearly more connections than another leaves the queue before it sleeps.
+one takes nearly all. So a worker that has clearly more connections than another leaves the queue before it sleeps, unless it is
+the last one there.
 """
 cimport cython
 from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
-from libc.stdint cimport INT64_MAX, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memset
 
 from hotpath.core.net.linux cimport (
@@ -27,6 +28,14 @@ cdef enum:
     FAILED_PAUSE_MS = 100       # descriptors come back when connections end, not sooner because we ask
     LOG_PAUSE_MS = 1000
     MARGIN = 4                  # connections; below it, evening out costs more than it brings
+
+cdef extern from *:
+    """
+    #define WORD_LOAD(word) __atomic_load_n(word, __ATOMIC_SEQ_CST)
+    #define WORD_STORE(word, value) __atomic_store_n(word, value, __ATOMIC_SEQ_CST)
+    """
+    int64_t WORD_LOAD(int64_t* word) noexcept nogil
+    void WORD_STORE(int64_t* word, int64_t value) noexcept nogil
 
 cdef enum:                      # what ended a run of accepts
     TOOK_ALL                    # EAGAIN: the queue is empty
@@ -90,9 +99,25 @@ cdef int take(listener_t* listener, uint32_t n_most, bint share_only) noexcept n
     return TOOK_ENOUGH
 
 
+cdef void say(listener_t* listener, bint accepts) noexcept nogil:
+    if listener.accepting != NULL:
+        WORD_STORE(&listener.accepting[listener.worker * listener.accepting_stride], accepts)
+
+
+cdef bint others_accept(listener_t* listener) noexcept nogil:
+    cdef uint32_t worker
+    if listener.accepting == NULL:
+        return True
+    for worker in range(listener.n_workers):
+        if worker != listener.worker and WORD_LOAD(&listener.accepting[worker * listener.accepting_stride]):
+            return True
+    return False
+
+
 cdef void look_again(listener_t* listener, int64_t in_ms) noexcept nogil:
     if not listener.paused:
         listener.paused = True
+        say(listener, False)
         loop_remove(listener.loop, &listener.source)
     loop_arm(listener.loop, &listener.deadline, listener.loop.now_ms + in_ms)
 
@@ -100,6 +125,11 @@ cdef void look_again(listener_t* listener, int64_t in_ms) noexcept nogil:
 # The wake-up was ours alone (EPOLLEXCLUSIVE), and connections may still wait: the others sleep, so one write wakes them.
 cdef void leave(listener_t* listener) noexcept nogil:
     cdef uint64_t one = 1
+    # First out, then look: of two that leave at once, one sees that nobody would be left, and stays. What waits wakes it again.
+    say(listener, False)
+    if not is_at_limit(listener) and not others_accept(listener):
+        say(listener, True)
+        return
     look_again(listener, TICK_MS)
     if listener.nudge.fd >= 0:
         write(listener.nudge.fd, &one, sizeof(one))
@@ -120,6 +150,7 @@ cdef void on_connections(Source* source, uint32_t events) noexcept nogil:
 cdef int join(listener_t* listener) noexcept nogil:
     cdef int result = loop_add(listener.loop, &listener.source, EPOLLIN | EPOLLEXCLUSIVE)
     listener.paused = result < 0
+    say(listener, not listener.paused)
     return result
 
 
@@ -129,7 +160,7 @@ cdef void on_pause_over(Deadline* deadline) noexcept nogil:
     cdef listener_t model       # for where the deadline stands in it
     cdef listener_t* listener = <listener_t*>(<size_t>deadline - (<size_t>&model.deadline - <size_t>&model))
     cdef int outcome
-    if not listener_is_full(listener):
+    if not listener_is_full(listener) or (not is_at_limit(listener) and not others_accept(listener)):
         listener.allowance = 1
         if join(listener) < 0:
             look_again(listener, FAILED_PAUSE_MS)
@@ -186,6 +217,7 @@ cdef void listener_drain(listener_t* listener) noexcept nogil:
     if not listener.paused:
         loop_remove(listener.loop, &listener.source)
         listener.paused = True
+    say(listener, False)
     loop_disarm(listener.loop, &listener.deadline)
     if listener.nudge.fd >= 0:
         loop_close(listener.loop, &listener.nudge)
@@ -230,14 +262,15 @@ cdef class Listener:
     def __cinit__(self):
         self.c.listener.source.fd = self.c.listener.nudge.fd = -1
 
-    def __init__(self, Loop loop, sock, on_stream, *, int64_t[::1] gauges=None, int workers=1, int worker=0, int limit=0,
-                 int nudge=-1):
+    def __init__(self, Loop loop, sock, on_stream, *, int64_t[::1] gauges=None, int64_t[::1] accepting=None, int workers=1,
+                 int worker=0, int limit=0, int nudge=-1):
         """Accept on `sock`, which stays the caller's, until `close` or `drain`.
 
         `gauges`: int64 memory shared by `workers` processes, one equal share each, in whose first cell worker number
         `worker` counts its open streams; the one with clearly more than another leaves new connections to it. At `limit`
         open streams (0: none) it accepts no more. `nudge`: an eventfd (non-blocking, from before the fork; it stays the
-        caller's) by which a worker that leaves connections to the others wakes them. Raises OSError, ValueError for numbers that do not fit.
+        caller's) by which a worker that leaves connections to the others wakes them. `accepting`: as `gauges`, says who accepts, so that
+        the last one never leaves. Raises OSError, ValueError for numbers that do not fit.
         """
         cdef int result, fd
         if self.loop is not None:
@@ -248,9 +281,11 @@ cdef class Listener:
             raise ValueError(f"worker {worker} of {workers}, limit {limit}")
         if gauges is not None and (len(gauges) == 0 or len(gauges) % workers):
             raise ValueError(f"{len(gauges)} gauges for {workers} workers")
+        if accepting is not None and (len(accepting) == 0 or len(accepting) % workers):
+            raise ValueError(f"{len(accepting)} cells to say who accepts for {workers} workers")
         if gauges is None and (workers > 1 or limit):
             raise ValueError("several workers, or a limit, need gauges")
-        self.loop, self.on_stream, self.accepted, self.gauges = loop, on_stream, [], gauges
+        self.loop, self.on_stream, self.accepted, self.gauges, self.accepting = loop, on_stream, [], gauges, accepting
         self.c.callback.run = run_door
         self.c.callback.owner = <void*>self
         self.c.listener.owner = <void*>self
@@ -258,6 +293,8 @@ cdef class Listener:
         self.c.listener.on_failed = on_door_failed
         self.c.listener.gauges = NULL if gauges is None else &gauges[0]
         self.c.listener.stride = 0 if gauges is None else len(gauges) // workers
+        self.c.listener.accepting = NULL if accepting is None else &accepting[0]
+        self.c.listener.accepting_stride = 0 if accepting is None else len(accepting) // workers
         self.c.listener.n_workers, self.c.listener.worker, self.c.listener.limit = workers, worker, limit
         if nudge >= 0:
             self.c.listener.nudge.fd = os.dup(nudge)

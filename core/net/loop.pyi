@@ -34,6 +34,7 @@ class Loop:
         on_stream: Callable[[Stream], object],
         *,
         gauges: memoryview | None = None,
+        accepting: memoryview | None = None,
         workers: int = 1,
         worker: int = 0,
         limit: int = 0,

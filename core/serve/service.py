@@ -45,6 +45,10 @@ NO_NAMES: Mapping[str, str] = MappingProxyType({})
 PATIENCE_S = 1.0
 
 
+# To listen on; workers tell each other of so many who accepts there.
+MAX_SOCKETS = 256
+
+
 class Shared:
     """What the workers of one generation share, mapped before the fork."""
 
@@ -53,6 +57,7 @@ class Shared:
         self.workers = workers
         self.counters = Counters(counter_names(patterns), workers)
         self.gauges = Gauges(GAUGES, workers)
+        self.accepting = Gauges(map(str, range(MAX_SOCKETS)), workers)
         # By it a worker that leaves connections to the others wakes them.
         self.nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
@@ -165,7 +170,8 @@ class ServerGeneration:
 
     def worker_died(self, index: int) -> None:
         """Its gauges count nothing any more; its counters stay."""
-        self._shared.gauges.clear(index)
+        for gauges in (self._shared.gauges, self._shared.accepting):
+            gauges.clear(index)
 
     def retired(self) -> None:
         """Nobody writes these counters any more."""

@@ -114,6 +114,7 @@ cdef class Worker:
 
     cdef int listen(self) except -1:
         cdef Gauges gauges = self.shared.gauges
+        cdef Gauges accepting = self.shared.accepting
         cdef listener_t* listener
         while self.sockets:
             listener = &self.listeners[self.n_listeners]
@@ -122,6 +123,9 @@ cdef class Worker:
             listener.on_failed = on_failed
             listener.gauges = gauges.row(0)
             listener.stride = gauges.stride
+            if self.n_listeners < len(accepting.names):
+                listener.accepting = accepting.row(0) + self.n_listeners
+                listener.accepting_stride = accepting.stride
             listener.n_workers = self.shared.workers
             listener.worker = self.index
             listener.limit = self.limit

@@ -188,6 +188,21 @@ def test_a_worker_with_its_share_still_takes_what_nobody_else_does(loop, run_unt
         run_until(lambda: len(accepted) == 60)
 
 
+@pytest.mark.parametrize("other", [0, 1])
+def test_the_last_one_that_accepts_does_not_leave(loop, run_until, server, other):
+    """Both may have left, each with more than the other when it looked: what comes then waits for the next tick."""
+    accepting = shared_gauges(2)
+    accepting[8] = other
+    stayed = []
+    loop.listen(server, lambda stream: stayed.append(accepting[0]), gauges=shared_gauges(2), accepting=accepting,
+                workers=2)
+    with ExitStack() as peers:
+        for _ in range(60):
+            peers.enter_context(socket.create_connection(server.getsockname()))
+        run_until(lambda: len(stayed) == 60)
+    assert (0 in stayed) == bool(other)
+
+
 @pytest.mark.parametrize("options", [
     {"workers": 2}, {"limit": 1}, {"worker": 1}, {"worker": -1},
     {"limit": -1, "gauges": memoryview(bytearray(8)).cast("q")},
