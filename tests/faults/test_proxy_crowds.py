@@ -144,7 +144,8 @@ class Crowd:
 
 
 def test_2000_idle_connections_are_served_again_and_leave_nothing() -> None:
-    with Proxy({"workers": 2, "routes": HERE}) as proxy:
+    # One worker: of two, each keeps what its largest share has needed, and shares differ from crowd to crowd.
+    with Proxy({"workers": 1, "routes": HERE}) as proxy:
         fds = [n_fds(pid) for pid in proxy.workers()]
         sizes = []
         for _ in range(3):
@@ -156,7 +157,7 @@ def test_2000_idle_connections_are_served_again_and_leave_nothing() -> None:
             wait_for(lambda: proxy.connections() == 0, "the gauges to come down")
             sizes.append([int(status(pid)["RssAnon"].split()[0]) for pid in proxy.workers()])
         assert [n_fds(pid) for pid in proxy.workers()] == fds
-        # What the first crowd needed is kept for the next, which needs no more; the kernel spreads them unevenly.
+        # What the first crowd needed is kept for the next, which needs no more.
         growth = sum(sizes[2]) - sum(sizes[0])
         assert growth < N_IDLE * 256 / 1024 / 2, sizes
 
