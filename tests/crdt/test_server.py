@@ -201,7 +201,7 @@ def test_an_upgrade_hands_the_data_over_and_refuses_no_connection(tmp_path):
             n = 0
             while not stop.is_set():
                 n += 1
-                statuses.append(replica.put(f"/kv/k{n}?upsert=true", b"1").status)
+                statuses.append(replica.put(f"/kv/k{n % 100}?upsert=true", b"1").status)
 
         asking = threading.Thread(target=ask)
         asking.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import json
@@ -197,19 +198,16 @@ def test_bodies_arrive_whole_both_ways_at_the_same_time(http: httpx.Client, back
         exchange.answer(body, fields=[("X-Sum", hashlib.sha256(body).hexdigest())])
 
     backend.on("/back", back)
-    answers: dict[int, httpx.Response] = {}
+    bodies = [NOISE[i * 1000 : i * 1000 + 3 * MIB] for i in range(6)]
 
-    def ask(i: int) -> None:
-        answers[i] = http.post("/back", content=NOISE[i * 1000 : i * 1000 + 3 * MIB])
+    async def ask() -> list[httpx.Response]:
+        # One thread: httpx gives two of them the same stream.
+        async with httpx.AsyncClient(http2=True, verify=False, base_url=http.base_url, timeout=DEADLINE_S) as client:
+            return await asyncio.gather(*(client.post("/back", content=body) for body in bodies))
 
-    threads = [threading.Thread(target=ask, args=(i,)) for i in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for i in range(6):
-        assert answers[i].content == NOISE[i * 1000 : i * 1000 + 3 * MIB]
-        assert answers[i].headers["x-sum"] == hashlib.sha256(answers[i].content).hexdigest()
+    answers = asyncio.run(ask())
+    assert [answer.content == body for answer, body in zip(answers, bodies, strict=True)] == [True] * 6
+    assert [answer.headers["x-sum"] for answer in answers] == [hashlib.sha256(body).hexdigest() for body in bodies]
 
 
 def test_gzip_serves_http_2_as_well(http: httpx.Client, backend: Backend) -> None:
