@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up build test pytest bench types style fuzz sanitize clean
+.PHONY: help up build test pytest bench pgo types style fuzz sanitize clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -33,6 +33,10 @@ pytest: build $(VENV)/.dev
 bench: build $(VENV)/.dev  ## the rivals and us, interleaved (ARGS="proxy")
 	@.ci/packages build test bench
 	@$(PY) bench $(or $(ARGS),all)
+
+pgo: build $(VENV)/.dev  ## the extension modules once more, as a load has taught the compiler; `make clean build` goes back
+	@.ci/packages build test bench
+	@bench/pgo.sh
 
 types: build $(VENV)/.dev  ## mypy strict; the .pyi against what was compiled
 	@$(VENV)/bin/mypy
