@@ -49,7 +49,8 @@ def _of_listener(i: int, listen: Listen) -> ssl.SSLContext:
             raise Unfit((*at, "more", n, "certificate"), message)
         for name in names:
             exact.setdefault(name, context)
-    default.sni_callback = Chooser(exact)
+    if listen.tls.more:                 # to be asked costs a handshake 17 µs
+        default.sni_callback = Chooser(exact)
     return default
 
 
@@ -65,10 +66,10 @@ class Chooser:
         lower = name.lower().removesuffix(".")
         return self._contexts.get(lower) or self._contexts.get("*." + lower.partition(".")[2])
 
-    def __call__(self, session: ssl.SSLSocket | ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+    def __call__(self, session: ssl.SSLSocket | ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
         """As ssl.SSLContext.sni_callback."""
-        chosen = None if name is None else self.choose(name)
-        if chosen is not None:
+        chosen = context if name is None else self.choose(name) or context
+        if chosen is not context:
             session.context = chosen
 
 
