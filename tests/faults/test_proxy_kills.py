@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -73,6 +74,7 @@ def test_what_a_killed_worker_had_counted_is_given_back(limited: str) -> None:
         refused = 429 if limited == "by address" else 503
         with Proxy(config) as proxy:
             held = two_held(proxy, backend, "/held")
+            assert in_flight(proxy) == 2
             assert fetch(proxy.address, "/one/more").status == refused
             # Control: while the master stands still nobody takes back what the dead had counted.
             proxy.send_signal(signal.SIGSTOP)
@@ -83,6 +85,7 @@ def test_what_a_killed_worker_had_counted_is_given_back(limited: str) -> None:
             for pid in proxy.workers():
                 kill(pid, proxy.address)
                 wait_replaced(proxy, pid)
+            assert in_flight(proxy) == 0
             for client in held:
                 with pytest.raises(CutShort):
                     client.answer()
@@ -92,6 +95,11 @@ def test_what_a_killed_worker_had_counted_is_given_back(limited: str) -> None:
             for client in (*held, *again):
                 client.close()
             wait_for(lambda: proxy.connections() == 0, "the gauges to come down")
+
+
+def in_flight(proxy: Proxy) -> int:
+    """How many requests the admin API says its one server has."""
+    return int(json.loads(fetch(proxy.admin, "/v1/upstreams").body)["b"]["servers"][0]["in_flight"])
 
 
 def two_held(proxy: Proxy, backend: Backend, path: str) -> list[Client]:
