@@ -20,8 +20,9 @@ from hotpath.core.net.stream cimport (
     STREAM_FAILED, STREAM_NOTHING, Stream, stream_flush, stream_note, stream_open, stream_recv, stream_send)
 from hotpath.proxy.client cimport client_close, client_linger, client_new
 from hotpath.proxy.ending cimport client_lost
-from hotpath.proxy.exchange cimport arm, arm_rest, client_t, look_again, relay_t, stream_of
+from hotpath.proxy.exchange cimport REJECTED_MALFORMED, arm, arm_rest, client_t, look_again, relay_t, stream_of
 from hotpath.proxy.relay cimport on_client_due, on_client_events
+from hotpath.proxy.reply cimport refuse
 from hotpath.proxy.tls cimport tls_session
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,15 @@ log = logging.getLogger(__name__)
 cdef enum:
     HIGH_BYTES = 131072         # unsent, above which answers wait and the client is read no further
     LOW_BYTES = 32768           # where they go on
-    MAX_READS = 4               # per turn: what one read brings is milliseconds of Python
     SOON_MS = 1
+
+# What a connection waits for, and since when: only what moves the waiting on may put its deadline off, or one byte now and then
+# would keep it for ever.
+cdef enum Wait:
+    WAIT_REQUEST = 0            # timeouts.head for the first one, counted from the accept; timeouts.idle for others
+    WAIT_READER                 # timeouts.send
+    WAIT_ANSWER                 # the relay's affair
+    WAIT_ANEW                   # the deadline has passed
 
 # How far a draining connection is: RFC 9113 section 6.8.
 cdef enum Farewell:
@@ -60,11 +68,14 @@ cdef int begin(client_t* client) except -1:
     front.client = client
     Py_INCREF(front)
     client.front = <void*>front
-    front.session = Session(front, max_head=client.relay.plan.head_limits.head, send_s=client.relay.plan.timeouts.send / 1000)
+    front.session = Session(
+        front, max_head=client.relay.plan.head_limits.head, send_s=client.relay.plan.timeouts.send / 1000,
+        max_requests=client.relay.plan.requests_per_connection)
     return front.turn()             # the first bytes came with the end of the handshake, perhaps
 
 cdef void on_front_events(Source* source, uint32_t events) noexcept nogil:
     cdef client_t* client = <client_t*>source
+    cdef uint32_t before = client.stream.n_unsent
     stream_note(&client.stream, events)
     with gil:
         if events & (EPOLLHUP | EPOLLERR) \
@@ -72,6 +83,8 @@ cdef void on_front_events(Source* source, uint32_t events) noexcept nogil:
             lose(client)
             return
         try:
+            if client.stream.n_unsent < before and (<Front>client.front).waits == WAIT_READER:
+                (<Front>client.front).waits = WAIT_ANEW
             (<Front>client.front).turn()
         except Exception:
             log.exception("HTTP/2 session failed")
@@ -127,6 +140,7 @@ cdef class Front:
     cdef bint clogged           # the session waits for `drained`
     cdef bint broken            # a send failed
     cdef uint8_t farewell       # Farewell
+    cdef uint8_t waits          # Wait
 
     # To its client.
 
@@ -154,11 +168,7 @@ cdef class Front:
     # To the relay.
 
     def open(self) -> Stream:
-        if self.client == NULL:
-            raise OSError("the client is gone")
-        if self.client.relay.plan.max_connections and self.client.relay.n_clients >= self.client.relay.plan.max_connections:
-            raise OSError("limits.connections is reached")
-        near, far = socket.socketpair(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        near, far = self.pair()
         try:
             stream = Stream(<Loop>self.client.relay.loop.owner, near)
         except BaseException:
@@ -168,30 +178,36 @@ cdef class Front:
         attach(self.client, far.detach())
         return stream
 
+    def refuse(self) -> None:
+        near, far = self.pair()
+        with near:
+            refuse(attach(self.client, far.detach()), 400, b"malformed in HTTP/2", REJECTED_MALFORMED)
+
+    cdef object pair(self):
+        if self.client == NULL:
+            raise OSError("the client is gone")
+        if self.client.relay.plan.max_connections and self.client.relay.n_clients >= self.client.relay.plan.max_connections:
+            raise OSError("limits.connections is reached")
+        return socket.socketpair(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+
     # From the loop.
 
     cdef int turn(self) except -1:
         """The client sent something, or takes more."""
         cdef client_t* client = self.client
         cdef Py_ssize_t n
-        cdef int reads
         if self.clogged and client.stream.n_unsent <= LOW_BYTES:
             self.clogged = False
             self.session.drained()
-        for reads in range(MAX_READS):
-            if self.client == NULL or self.broken:
-                return 0
-            if client.stream.n_unsent > HIGH_BYTES:
-                break                       # a writable edge comes
+        # One read a turn: a record of tiny frames is tens of milliseconds of Python.
+        if self.client != NULL and not self.broken and client.stream.n_unsent <= HIGH_BYTES:    # else a writable edge comes
             n = stream_recv(&client.stream, client.relay.loop.inbox, INBOX_BYTES)
-            if n == STREAM_NOTHING:
-                break
-            if n <= 0:
+            if n > 0:
+                self.session.receive(PyBytes_FromStringAndSize(<char*>client.relay.loop.inbox, n))
+                if self.client != NULL and client.stream.readable:
+                    look_again(&client.stream)
+            elif n != STREAM_NOTHING:
                 return lose(client)
-            self.session.receive(PyBytes_FromStringAndSize(<char*>client.relay.loop.inbox, n))
-        else:
-            if self.client != NULL:
-                look_again(&client.stream)
         if self.client != NULL and not self.broken:
             self.rest()
         return 0
@@ -206,11 +222,15 @@ cdef class Front:
         elif self.farewell == FAREWELL_ANNOUNCED:
             pass
         elif client.stream.n_unsent:
-            arm(client, client.relay.plan.timeouts.send)
+            if self.waits != WAIT_READER:
+                arm(client, client.relay.plan.timeouts.send)
+                self.waits = WAIT_READER
         elif self.session.n_exchanges:
             arm(client, 0)
-        else:
+            self.waits = WAIT_ANSWER
+        elif self.waits != WAIT_REQUEST:
             arm_rest(client)
+            self.waits = WAIT_REQUEST
         return 0
 
     cdef int due(self) except -1:
@@ -223,6 +243,7 @@ cdef class Front:
             session.drain()
             session.drain()
         if self.client != NULL:
+            self.waits = WAIT_ANEW
             self.rest()
         return 0
 

@@ -17,17 +17,17 @@ from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
 import h2.config
-import h2.connection
 import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
 from hyperframe.frame import GoAwayFrame
 
-from hotpath.core.errors import ProtocolError
+from hotpath.core.errors import LocalProtocolError, ProtocolError
 from hotpath.core.net.loop import Loop, Timer
 from hotpath.core.net.stream import Stream
 from hotpath.core.wire import http1
+from hotpath.proxy.frames import Connection
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,10 @@ SLICE_BYTES = 16384             # parsed at once: a read of many tiny frames mus
 # A client may change its mind, but opening streams only to have them reset makes us work for nothing (CVE-2023-44487,
 # CVE-2025-8671). Each reset counts one, each answer that came to its end counts one back.
 MAX_RESETS = 100
-# Frames that neither ask nor move anything, between two that do: PING, SETTINGS, empty DATA and so on (CVE-2019-9512).
+# Frames that neither ask nor move anything, between two that do: PING, SETTINGS, empty DATA, whatever comes for streams
+# that are over, and so on (CVE-2019-9512).
 MAX_IDLE_FRAMES = 1000
+MOVING_BYTES = 256              # fewer, of an answer that goes on, move nothing: a window of crumbs (CVE-2019-9511)
 
 # Of one connection (section 8.2.2), and what HTTP/2 says otherwise.
 NOT_FORWARDED = frozenset({
@@ -63,6 +65,9 @@ class Carrier(Protocol):
 
     def open(self) -> Stream:
         """The near end of a new connection to the relay, as this client. Raises OSError."""
+
+    def refuse(self) -> None:
+        """Count and log a request that the relay never sees. Raises OSError."""
 
     def end(self) -> None:
         """Close, once what was written has left."""
@@ -88,6 +93,9 @@ def request_of(headers: Iterable[tuple[bytes, bytes]], *, ended: bool) -> http1.
             host = value
         elif name not in NOT_FORWARDED:
             fields.append((name, value))
+    lengths = [value for name, value in fields if name == b"content-length"]
+    if len(lengths) > 1 or (ended and any(length.strip(b"0") for length in lengths)):
+        raise Malformed("content-length")
     method = pseudo[b":method"]
     authority = pseudo.get(b":authority", host)
     if authority is None or (host is not None and host != authority):
@@ -104,7 +112,7 @@ def request_of(headers: Iterable[tuple[bytes, bytes]], *, ended: bool) -> http1.
             raise Malformed("scheme")
     if cookies:     # section 8.2.3: crumbs become one field again
         fields.append((b"cookie", b"; ".join(cookies)))
-    if not ended and not any(name == b"content-length" for name, _ in fields):
+    if not ended and not lengths:
         fields.append((b"transfer-encoding", b"chunked"))
     return http1.Request(
         method=method, target=target, headers=[(b"host", authority), *fields, (b"connection", b"close")])
@@ -113,13 +121,14 @@ def request_of(headers: Iterable[tuple[bytes, bytes]], *, ended: bool) -> http1.
 class Session:
     """One client's connection: its streams, and its manners."""
 
-    def __init__(self, carrier: Carrier, *, max_head: int, send_s: float) -> None:
+    def __init__(self, carrier: Carrier, *, max_head: int, send_s: float, max_requests: int) -> None:
         """`max_head`: bytes of a request's fields (as RFC 9113 6.5.2 counts); `send_s`: how long a client may close a
-        stream's window on an answer, 0 for ever."""
+        stream's window on an answer, 0 for ever; `max_requests`: 0 for any number."""
         logging.getLogger("hpack").setLevel(logging.INFO)   # at debug it tells every field, credentials too
         self._carrier = carrier
         self._send_s = send_s
-        self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
+        self._n_left = max_requests
+        self._h2 = Connection(h2.config.H2Configuration(client_side=False, header_encoding=None), max_block=max_head)
         self._h2.local_settings = h2.settings.Settings(client=False, initial_values={
             h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
             h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: max_head,
@@ -131,7 +140,6 @@ class Session:
         self._last_id: int | None = None            # once told: no stream above it is answered
         self._draining = False
         self._n_resets = 0
-        self._n_idle_frames = 0
         self._h2.initiate_connection()
         # Streams shall wait for their own windows only.
         self._h2.increment_flow_control_window((MAX_STREAMS - 1) * WINDOW_BYTES)
@@ -152,8 +160,11 @@ class Session:
                 for event in events:
                     if not self._ended:
                         self._take(event)
+                if self._h2.n_idle_frames > MAX_IDLE_FRAMES and not self._ended:
+                    self._refuse("frames that move nothing")
             except h2.exceptions.ProtocolError as error:
                 log.debug("HTTP/2 client broke the protocol cause=%s", error)
+                self._note_refused()
                 self._end()     # h2 has written the GOAWAY
         self._flush()
 
@@ -190,13 +201,11 @@ class Session:
     def _take(self, event: h2.events.Event) -> None:
         exchange = self._exchanges.get(getattr(event, "stream_id", 0) or 0)
         if isinstance(event, h2.events.RequestReceived):
-            self._n_idle_frames = 0
+            self._h2.n_idle_frames = 0
             self._open(event)
         elif isinstance(event, h2.events.DataReceived):
             if event.data:
-                self._n_idle_frames = 0
-            else:
-                self._count_idle()
+                self._h2.n_idle_frames = 0
             size = event.flow_controlled_length
             if exchange is None or not self._try(exchange, lambda: exchange.take(event.data, size)):
                 self.acknowledge(size, event.stream_id)
@@ -208,29 +217,31 @@ class Session:
                 self.forget(exchange)
             self._count_reset()
         elif isinstance(event, h2.events.WindowUpdated):
-            self._count_idle()
             for one in [exchange] if event.stream_id else list(self._exchanges.values()):
                 if one is not None:
                     self._try(one, one.go_on)
         elif isinstance(event, h2.events.RemoteSettingsChanged):
-            self._count_idle()
             for one in list(self._exchanges.values()):  # the initial window is one of them
                 self._try(one, one.go_on)
-        elif isinstance(event, h2.events.PingReceived | h2.events.PriorityUpdated | h2.events.UnknownFrameReceived):
-            self._count_idle()
         elif isinstance(event, h2.events.ConnectionTerminated):
-            self._end()         # h2 sends nothing more
+            if event.error_code == h2.errors.ErrorCodes.NO_ERROR:   # it asks no more, and waits for what it asked
+                self._last_id = self._h2.highest_inbound_stream_id
+                self._end_when_empty()
+            else:
+                self._end()
 
     def _open(self, event: h2.events.RequestReceived) -> None:
         stream_id = event.stream_id
         if self._last_id is not None and stream_id > self._last_id:
             self._reset(stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
+            self._count_reset()
             return
         http = http1.Connection(http1.CLIENT)
         try:
             head = http.send(request_of(event.headers, ended=event.stream_ended is not None))
         except (Malformed, ProtocolError) as error:
             log.debug("HTTP/2 request malformed cause=%s", error)
+            self._note_refused()
             self._reset(stream_id, h2.errors.ErrorCodes.PROTOCOL_ERROR)
             self._count_reset()
             return
@@ -239,9 +250,19 @@ class Session:
         except OSError as error:
             log.warning("no connection for an HTTP/2 stream cause=%s", error)
             self._reset(stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
+            self._count_reset()
             return
         self._exchanges[stream_id] = Exchange(self, stream_id, http, stream)
         stream.write(head or b"")
+        if self._n_left:
+            self._n_left -= 1
+            if self._n_left == 0:
+                self.drain()
+                self.drain()
+
+    def _note_refused(self) -> None:
+        with contextlib.suppress(OSError):      # no more files, most likely: then it is only not logged
+            self._carrier.refuse()
 
     def _reset(self, stream_id: int, code: h2.errors.ErrorCodes) -> None:
         # Frames that were read together were all parsed before the first of them came here: it may be closed by now.
@@ -252,11 +273,6 @@ class Session:
         self._n_resets += 1
         if self._n_resets > MAX_RESETS:
             self._refuse("resets")
-
-    def _count_idle(self) -> None:
-        self._n_idle_frames += 1
-        if self._n_idle_frames > MAX_IDLE_FRAMES:
-            self._refuse("frames that move nothing")
 
     def _refuse(self, what: str) -> None:
         log.info("HTTP/2 client closed cause=too many %s", what)
@@ -298,19 +314,20 @@ class Session:
     def send_head(self, stream_id: int, fields: Fields, *, last: bool) -> None:
         """The head of an answer, or an interim one."""
         self._h2.send_headers(stream_id, fields, end_stream=last)
-        self._n_idle_frames = 0
+        self._h2.n_idle_frames = 0
 
     def send_body(self, stream_id: int, body: bytearray, *, last: bool) -> bool:
         """Send of `body` what the client's windows take, and remove it. True: all, and the end if it is the `last`."""
-        while body or last:
+        if last and not body:
+            self._h2.end_stream(stream_id)      # whatever the window: it may be below zero
+        while body:
             size = min(len(body), self._h2.local_flow_control_window(stream_id), self._h2.max_outbound_frame_size)
-            if size <= 0 and body:
+            if size <= 0:
                 return False
             self._h2.send_data(stream_id, bytes(body[:size]), end_stream=last and size == len(body))
-            self._n_idle_frames = 0
             del body[:size]
-            if not body:
-                return True
+            if size >= MOVING_BYTES or not body:
+                self._h2.n_idle_frames = 0
         return True
 
     def answered(self, exchange: Exchange, *, whole: bool) -> None:
@@ -341,10 +358,15 @@ class Session:
     def _try(self, exchange: Exchange, step: Callable[[], T]) -> T | None:
         try:
             return step()
+        except LocalProtocolError as error:     # of the request: its length was another
+            log.debug("HTTP/2 request malformed cause=%s", error)
+            self._reset(exchange.stream_id, h2.errors.ErrorCodes.PROTOCOL_ERROR)
+            self.forget(exchange)
+            self._count_reset()
         except (ProtocolError, h2.exceptions.ProtocolError) as error:
             log.debug("HTTP/2 stream broken cause=%s", error)
             self.broken(exchange)
-            return None
+        return None
 
 
 class Exchange:
