@@ -74,7 +74,7 @@ cdef void forward_again(exchange_t* exchange) noexcept nogil:
     forward(exchange, path, path_size)
 
 cdef const uint8_t* request_path(relay_t* relay, const uint8_t* data, const Head* head, uint32_t* size) noexcept nogil:
-    """The path without dot segments; NULL: it leads above the root. Of "*" it is "*"."""
+    """The path normalised; NULL: it leads above the root. Of "*" it is "*"."""
     cdef int n
     if head.path_is_plain and head.path.size:
         size[0] = head.path.size

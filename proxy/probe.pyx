@@ -34,7 +34,7 @@ cdef Span first_value(const Head* head, int name) noexcept:
     return value
 
 def normalise_path(bytes path) -> bytes | None:
-    """The path without its dot segments, as routes see it and servers get it; None: it leads above the root."""
+    """The path without dot segments and idle escapes, as routes see it and servers get it; None: it leads above the root."""
     out = bytearray(len(path) + 1)
     cdef uint8_t* room = out
     cdef int n = normalise(path, <uint32_t>len(path), room)

@@ -55,5 +55,6 @@ cdef void table_match(table_t* table, const uint8_t* data, const Head* head, con
 # The size of a Host's value without its port and the root's dot ("a.example." is "a.example"), which take no part in matching.
 cdef uint32_t host_size(const uint8_t* host, uint32_t size) noexcept nogil
 
-# Writes the path without its dot segments (RFC 3986 section 5.2.4; also %2e) to `out` (of `size` bytes). Its size, or ABOVE_ROOT.
+# Writes the path to `out` (of `size` bytes) without dot segments and with no unreserved character escaped (RFC 3986 sections
+# 5.2.4, 6.2.2.2): whoever means /admin must not walk around its route as /%61dmin. Its size, or ABOVE_ROOT.
 cdef int normalise(const uint8_t* path, uint32_t size, uint8_t* out) noexcept nogil

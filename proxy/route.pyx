@@ -7,7 +7,7 @@ order. The method is looked at last, so that a path which exists answers 405 rat
 import re
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp
 
 from hotpath.core.wire.http1 cimport METHOD_CONNECT, METHOD_GET, METHOD_HEAD, METHOD_OTHER, METHOD_TRACE, Field, Head
 from hotpath.proxy.plan cimport (
@@ -64,6 +64,32 @@ cdef int dots_in(const uint8_t* segment, uint32_t size) noexcept nogil:
         return 0
     return 2 if at + used == size else 0
 
+cdef int hex_value(uint8_t byte) noexcept nogil:
+    if c"0" <= byte <= c"9":
+        return byte - c"0"
+    byte |= 0x20
+    return byte - c"a" + 10 if c"a" <= byte <= c"f" else -1
+
+cdef bint is_unreserved(int byte) noexcept nogil:
+    """RFC 3986 section 2.3."""
+    return c"0" <= byte <= c"9" or c"A" <= byte <= c"Z" or c"a" <= byte <= c"z" \
+        or byte == c"-" or byte == c"." or byte == c"_" or byte == c"~"
+
+cdef uint32_t copy_segment(const uint8_t* segment, uint32_t size, uint8_t* out) noexcept nogil:
+    """Without escapes that nothing asks for (RFC 3986 section 6.2.2.2); returns the size."""
+    cdef uint32_t at = 0, n = 0
+    cdef int high, low
+    while at < size:
+        out[n] = segment[at]
+        if segment[at] == c"%" and size - at >= 3:
+            high, low = hex_value(segment[at + 1]), hex_value(segment[at + 2])
+            if high >= 0 and low >= 0 and is_unreserved(high * 16 + low):
+                out[n] = <uint8_t>(high * 16 + low)
+                at += 2
+        at += 1
+        n += 1
+    return n
+
 cdef int normalise(const uint8_t* path, uint32_t size, uint8_t* out) noexcept nogil:
     cdef uint32_t at = 0, stop, n = 0
     cdef int dots
@@ -73,8 +99,7 @@ cdef int normalise(const uint8_t* path, uint32_t size, uint8_t* out) noexcept no
             stop += 1
         dots = dots_in(path + at + 1, stop - at - 1)
         if dots == 0:
-            memcpy(out + n, path + at, stop - at)
-            n += stop - at
+            n += copy_segment(path + at, stop - at, out + n)
         else:
             if dots == 2:
                 if n == 0:

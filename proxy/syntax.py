@@ -14,7 +14,10 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")                 # RFC 9110 5.6.2
 # RFC 9110 5.5, with obs-text: tabs and spaces stand inside, never around, for a receiver drops them there.
 _HEADER_VALUE = re.compile(r"(?:[^\x00-\x20\x7f](?:[^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f])?)?")
-_URL_PATH = re.compile(r"/[!$&'()*+,;=:@/%A-Za-z0-9._~-]*")               # RFC 3986 3.3
+_URL_PATH = re.compile(r"/(?:[!$&'()*+,;=:@/A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*")             # RFC 3986 3.3
+# Of an unreserved character, RFC 3986 2.3.
+_IDLE_ESCAPE = re.compile(r"%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])")
+_DOT_SEGMENT = re.compile(r"/(?:\.|%2[Ee]){1,2}(?=/|$)")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\]")
 _HOST_PORT = re.compile(rf"(?:{_HOST.pattern})(?::[0-9]{{1,5}})?")
@@ -48,6 +51,14 @@ def _like(pattern: re.Pattern[str], allowed: str) -> Callable[[Scalar], str]:
         return text
 
     return read
+
+
+def read_url_path(value: Scalar) -> str:
+    """A path as requests have it once they are normalised: one with dot segments would never match."""
+    text = _like(_URL_PATH, "a path that starts with / and holds no ?, # or space")(value)
+    if _DOT_SEGMENT.search(text):
+        raise ValueError(f"{shown(text)} has dot segments; allowed: a path without, as they are removed from requests")
+    return _IDLE_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def read_host_pattern(value: Scalar) -> str:
@@ -151,7 +162,7 @@ def _check_fields(text: str, allowed: tuple[str, ...]) -> None:
 Name = Annotated[str, spelled(_like(_NAME, "a name of letters, digits, _ . - (at most 64)"))]
 HeaderName = Annotated[str, spelled(_like(_TOKEN, "a token, as X-Request-Id (RFC 9110 5.6.2)"))]
 HeaderValue = Annotated[str, spelled(_like(_HEADER_VALUE, "text without control characters, or blanks around it"))]
-UrlPath = Annotated[str, spelled(_like(_URL_PATH, "a path that starts with / and holds no ?, # or space"))]
+UrlPath = Annotated[str, spelled(read_url_path)]
 HostName = Annotated[str, spelled(_like(_HOST_PORT, "a host, with or without a port"))]
 HostPattern = Annotated[str, spelled(read_host_pattern)]
 Method = Annotated[str, spelled(read_method)]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.backends import Backend
 from tests.clients import Client, fetch, request_bytes
-from tests.proxies import Proxy
+from tests.proxies import Proxy, free_address
 
 Site = tuple[Proxy, Backend]
 
@@ -45,6 +45,10 @@ NAMED = [
 ]
 
 
+# Of the answers of one route: the type stands between others, which must all stay.
+TYPED = {"set": {"X-One": "1", "Content-Type": "text/html"}, "add": {"X-Two": "2"}}
+
+
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     with Backend() as backend:
@@ -53,6 +57,7 @@ def site() -> Iterator[Site]:
                 "b": {"servers": [backend.address]},
                 "as_server": {"servers": [backend.address], "host": "server"},
                 "as_name": {"servers": [backend.address], "host": "inner.example"},
+                "nobody": {"servers": [free_address()]},
             },
             "routes": [
                 *NAMED,
@@ -80,6 +85,13 @@ def site() -> Iterator[Site]:
                     "respond": {"status": 418, "body": "short", "headers": {"X-Pot": "tea"}},
                 },
                 {"match": {"prefix": "/empty"}, "respond": {"status": 204}},
+                {"match": {"prefix": "/typed/default"}, "respond": {"body": "<p>"}, "response_headers": TYPED},
+                {
+                    "match": {"prefix": "/typed/given"},
+                    "respond": {"body": "<p>", "headers": {"content-type": "text/plain", "X-Kept": "1"}},
+                    "response_headers": TYPED,
+                },
+                {"match": {"prefix": "/typed/none"}, "upstream": "nobody", "response_headers": TYPED},
             ],
         }
         with Proxy(config) as proxy:
@@ -197,7 +209,7 @@ def test_the_host_of_an_absolute_target_counts(site: Site) -> None:
         ("/forward/a/%2e%2E/b", "/forward/b"),
         ("/forward/a/..", "/forward/"),
         ("/forward/a?x=/../y", "/forward/a?x=/../y"),
-        ("/forward/%41%2F%20", "/forward/%41%2F%20"),
+        ("/forward/%41%2F%2f%20?%41", "/forward/A%2F%2f%20?%41"),
         ("http://test/forward/x?y", "/forward/x?y"),
         ("/strip/x?q=1", "/x?q=1"),
         ("/strip", "/"),
@@ -253,6 +265,24 @@ def test_response_fields_are_set_added_and_removed(site: Site) -> None:
     assert answer.values("x-remove") == []
     assert answer.values("server") == []
     assert answer.values("x-keep") == ["kept"]
+
+
+def test_a_canned_response_has_the_type_that_its_route_sets_and_no_other(site: Site) -> None:
+    for target in ("/typed/default", "/typed/given"):
+        answer = fetch(site[0].address, target)
+        assert (answer.status, answer.body, answer.values("content-type")) == (200, b"<p>", ["text/html"])
+        assert answer.values("x-kept") == (["1"] if target == "/typed/given" else [])
+
+
+def test_a_problem_keeps_its_type_whatever_the_route_sets(site: Site) -> None:
+    answer = fetch(site[0].address, "/typed/none")
+    assert (answer.status, answer.values("content-type")) == (502, ["application/problem+json"])
+    assert (answer.values("x-one"), answer.values("x-two")) == (["1"], ["2"])
+
+
+def test_no_other_spelling_walks_around_a_route(site: Site) -> None:
+    for target in ("/api", "/%61pi", "/%61%70%69", "/x/%2e%2E/ap%69"):
+        assert fetch(site[0].address, target).body == b"prefix"
 
 
 def test_a_redirect_carries_the_path(site: Site) -> None:
