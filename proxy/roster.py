@@ -99,10 +99,10 @@ class Roster:
             self._inherit(before)
         self._at_start = {name: self._terms_of(name) for name in self._slots}
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:      # at the interpreter's end os goes first
         """Give the descriptors back."""
         for fd in getattr(self, "wakes", ()):
-            os.close(fd)
+            close(fd)
 
     def _inherit(self, before: Roster) -> None:
         for upstream, slots in self._slots.items():

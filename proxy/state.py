@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -56,9 +56,9 @@ class State:
             for route in config.routes if route.static is not None
         }
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:      # at the interpreter's end os goes first
         """Give the descriptor back."""
-        os.close(self.nudge)
+        close(self.nudge)
 
     def servers(self, upstream: str) -> list[Server]:
         """All servers of an upstream with what they answered. KeyError: no such upstream."""
