@@ -4,20 +4,37 @@ from libc.string cimport memcmp, strlen
 
 from hotpath.core.wire.http1 cimport METHOD_HEAD, Head, reason_phrase
 from hotpath.proxy.exchange cimport exchange_t
-from hotpath.proxy.forward cimport put, put_date, put_int, put_str, put_text, write_end, writer_t
+from hotpath.proxy.forward cimport put, put_date, put_int, put_str, put_text, spells, write_end, writer_t
 from hotpath.proxy.plan cimport text_t
 from hotpath.proxy.route cimport match_t
 
 
-cdef void write_start(exchange_t* exchange, int status, writer_t* writer) noexcept nogil:
+cdef void put_status(exchange_t* exchange, int status, writer_t* writer) noexcept nogil:
     put(writer, b"HTTP/1.1 ", 9)
     put_int(writer, status)
     put(writer, b" ", 1)
     put_str(writer, reason_phrase(status))
     put(writer, b"\r\n", 2)
     put_date(exchange.relay, writer)
-    if exchange.route != NULL:
-        put_text(writer, &exchange.route.response_edits.lines)
+
+cdef void write_start(exchange_t* exchange, int status, writer_t* writer) noexcept nogil:
+    put_status(exchange, status, writer)
+    put_text(writer, &exchange.route.response_edits.lines)
+
+cdef void put_lines_but(const text_t* lines, const char* lower, writer_t* writer) noexcept nogil:
+    """All "Name: value" lines but those of one name."""
+    cdef uint32_t at = 0, colon, end
+    while at < lines.size:
+        colon = at
+        while lines.data[colon] != c":":
+            colon += 1
+        end = colon
+        while lines.data[end] != c"\n":
+            end += 1
+        end += 1
+        if not spells(lines.data + at, colon - at, <const uint8_t*>lower, <uint32_t>strlen(lower)):
+            put(writer, lines.data + at, end - at)
+        at = end
 
 cdef void write_length(int64_t size, writer_t* writer) noexcept nogil:
     put(writer, b"Content-Length: ", 16)
@@ -66,7 +83,9 @@ cdef void write_problem(exchange_t* exchange, int status, const char* detail, co
                         writer_t* writer) noexcept nogil:
     cdef const char* title = reason_phrase(status)
     cdef int64_t size = 58 + strlen(title) + strlen(detail)     # the literals below, and three digits
-    write_start(exchange, status, writer)
+    put_status(exchange, status, writer)
+    if exchange.route != NULL:              # a problem's type is its own, whatever the route's answers are
+        put_lines_but(&exchange.route.response_edits.lines, b"content-type", writer)
     if refused != NULL:
         write_allow(refused, writer)
     if retry_after_us > 0:

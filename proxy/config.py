@@ -49,8 +49,8 @@ OUR_FIELDS = frozenset({
 class Certificate(Section, frozen=True):
     """A certificate (with its chain) and its key, PEM files."""
 
-    certificate: str
-    key: str
+    certificate: str    # the certificate, and its chain behind it
+    key: str            # its private key
 
     def check(self) -> Iterator[Problem]:
         """Both files exist."""
@@ -62,8 +62,8 @@ class Certificate(Section, frozen=True):
 class Tls(Certificate, frozen=True):
     """What a TLS listener shows: its certificate, or the one of `more` that bears the name asked for (SNI)."""
 
-    minimum: Literal["1.2", "1.3"] = "1.2"
-    more: tuple[Certificate, ...] = ()
+    minimum: Literal["1.2", "1.3"] = "1.2"  # the oldest version that is spoken
+    more: tuple[Certificate, ...] = ()      # further certificates, each for the names in it
 
 
 class Listen(Section, frozen=True):
@@ -71,11 +71,11 @@ class Listen(Section, frozen=True):
 
     short: ClassVar = "address"
 
-    address: Address
+    address: Address    # where clients connect; port 0: a free one
     tls: Tls | None = None
-    http2: bool = False             # by ALPN
+    http2: bool = False             # offer HTTP/2 by ALPN: needs tls, and the extra `http2`
     proxy_protocol: bool = False    # each connection begins with its header; from trusted_proxies only
-    backlog: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1024
+    backlog: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1024    # connections that may wait to be accepted
 
     def check(self) -> Iterator[Problem]:
         """No HTTP/2 in the clear: a h2c upgrade is a known way around a proxy's rules."""
@@ -90,8 +90,8 @@ class Admin(Section, frozen=True):
 
     short: ClassVar = "address"
 
-    address: Address
-    token_file: str | None = None
+    address: Address                # where it listens
+    token_file: str | None = None   # a file that holds the bearer token; needed off loopback
 
     def check(self) -> Iterator[Problem]:
         """Whoever can reach it can move traffic: beyond this machine it needs a token."""
@@ -105,13 +105,13 @@ class Admin(Section, frozen=True):
 class Limits(Section, frozen=True):
     """Sizes and counts; 0 means none."""
 
-    connections: Annotated[int, msgspec.Meta(ge=1, le=2**24)] = 16384      # per worker
-    connections_per_ip: Count = 0
-    request_line: Size = 8 * 1024
-    head: Size = 32 * 1024
-    fields: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    body: Size = 16 * 1024**2
-    requests_per_connection: Count = 0
+    connections: Annotated[int, msgspec.Meta(ge=1, le=2**24)] = 16384    # of clients, per worker
+    connections_per_ip: Count = 0       # of one client address, over all workers
+    request_line: Size = 8 * 1024       # bytes of a request's first line
+    head: Size = 32 * 1024              # bytes of a whole request head, or of the trailers behind a body
+    fields: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100    # header fields of one request
+    body: Size = 16 * 1024**2           # bytes of a request body, where its route has no limit of its own
+    requests_per_connection: Count = 0  # then the client's connection is closed
 
     def check(self) -> Iterator[Problem]:
         """A head is buffered whole: its limits bound what one silent peer can make us keep."""
@@ -124,37 +124,37 @@ class Limits(Section, frozen=True):
 class Timeouts(Section, frozen=True):
     """How long the proxy waits for each step; 0 means for ever."""
 
-    head: Duration = 10.0           # for the whole request head
-    body: Duration = 30.0           # between two reads of a request body
-    send: Duration = 30.0           # between two writes
-    idle: Duration = 75.0           # between two requests of a client
-    connect: Duration = 2.0         # to an upstream server
-    response: Duration = 60.0       # for the response head, once the request is sent
-    read: Duration = 60.0           # between two reads of a response body
-    tunnel: Duration = 3600.0       # of silence in both directions
-    request: Duration = 0.0         # for the whole exchange
-    drain: Duration = 30.0          # for the last requests of a worker that ends
+    head: Duration = 10.0       # for the whole request head
+    body: Duration = 30.0       # between two reads of a request body
+    send: Duration = 30.0       # between two writes
+    idle: Duration = 75.0       # between two requests of a client
+    connect: Duration = 2.0     # to an upstream server
+    response: Duration = 60.0   # for the response head, once the request is sent
+    read: Duration = 60.0       # between two reads of a response body
+    tunnel: Duration = 3600.0   # of silence in both directions
+    request: Duration = 0.0     # for the whole exchange
+    drain: Duration = 30.0      # for the last requests of a worker that ends
 
 
 class AccessLog(Section, frozen=True):
     """One line per request."""
 
     path: str = "-"                 # "-": standard output
-    format: LogFormat = "combined"  # combined | json | text with {fields}
-    buffer: Size = 64 * 1024
-    flush: Duration = 1.0
+    format: LogFormat = "combined"  # combined: as Apache's; json: an object on each line; or your own text
+    buffer: Size = 64 * 1024        # lines are gathered up to this size
+    flush: Duration = 1.0           # and wait no longer than this
 
 
 class ErrorLog(Section, frozen=True):
     """What went wrong, one line per event."""
 
-    path: str = "-"                 # "-": standard error
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["text", "json"] = "text"
+    path: str = "-"                                                 # "-": standard error
+    level: Literal["debug", "info", "warning", "error"] = "info"    # what weighs less is left out
+    format: Literal["text", "json"] = "text"                        # text: key=value; json: an object on each line
 
 
 class Log(Section, frozen=True):
-    """The two logs; `access` is None when off."""
+    """The two logs."""
 
     access: Annotated[AccessLog | None, OFF] = msgspec.field(default_factory=AccessLog)
     error: ErrorLog = msgspec.field(default_factory=ErrorLog)
@@ -163,13 +163,16 @@ class Log(Section, frozen=True):
 class RateLimit(Section, frozen=True):
     """How many requests per key may pass; `burst: B` lets B + 1 through at once."""
 
-    rate: Rate
+    rate: Rate          # so many requests of one key may pass
+    # what is counted by; several: by their combination. A request without it is not limited
     key: Annotated[tuple[LimitKey, ...], msgspec.Meta(min_length=1, max_length=16), ONE_OR_MANY] = ("client_ip",)
-    burst: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    burst: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0     # so many more may come at once
+    # keys kept in shared memory; when it is full, the oldest of a neighbourhood goes
     slots: Annotated[int, msgspec.Meta(ge=8, le=2**26)] = 65536
-    status: ErrorStatus = 429
+    status: ErrorStatus = 429   # of the answer to who came too often
+    # which answers carry the fields RateLimit and RateLimit-Policy
     headers: Literal["rejected", "always", "never"] = "rejected"
-    dry_run: bool = False
+    dry_run: bool = False   # count what would be refused, and let it pass
 
 
 class Server(Section, frozen=True):
@@ -177,10 +180,10 @@ class Server(Section, frozen=True):
 
     short: ClassVar = "address"
 
-    address: Address
-    weight: Weight = 1
-    max_connections: Count = 0
-    backup: bool = False
+    address: Address            # where it listens; a name is asked for again every `resolve`
+    weight: Weight = 1          # its share, beside others' weights
+    max_connections: Count = 0  # requests at the same time, over all workers
+    backup: bool = False        # used only while none of the others is in service
 
     def check(self) -> Iterator[Problem]:
         """One can listen on port 0, not connect to it."""
@@ -191,29 +194,29 @@ class Server(Section, frozen=True):
 class Keepalive(Section, frozen=True):
     """Idle connections kept per worker and server."""
 
-    idle: Count = 64
-    timeout: Duration = 30.0
-    requests: Count = 0
+    idle: Count = 64            # connections that rest, at most
+    timeout: Duration = 30.0    # one that rests longer is closed
+    requests: Count = 0         # that one connection may carry
 
 
 class PassiveHealth(Section, frozen=True):
     """`failures` within `window` take a server out for `eject`; 0 failures: off."""
 
-    failures: Count = 3
-    window: Duration = 10.0
-    eject: Duration = 10.0
+    failures: Count = 3         # that take a server out of service
+    window: Duration = 10.0     # in which they must happen
+    eject: Duration = 10.0      # how long it stays out
 
 
 class ActiveHealth(Section, frozen=True):
     """A request made on purpose to see whether a server lives."""
 
-    path: UrlPath = "/"
-    interval: Duration = 5.0
-    timeout: Duration = 2.0
-    rise: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 2
-    fall: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
-    status: StatusRanges = "200-399"
-    host: HostName | None = None
+    path: UrlPath = "/"                                     # what is asked for
+    interval: Duration = 5.0                                # between two checks of one server
+    timeout: Duration = 2.0                                 # for the answer
+    rise: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 2   # good answers in a row, until it is up
+    fall: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3   # bad ones in a row, until it is down
+    status: StatusRanges = "200-399"                        # of a good answer
+    host: HostName | None = None                            # the field Host; null: the server's address
 
     def accepts(self, status: int) -> bool:
         """Whether an answer with this status says that the server is well."""
@@ -229,22 +232,22 @@ class ActiveHealth(Section, frozen=True):
 class Retry(Section, frozen=True):
     """`attempts` after the first, all within `timeout`; `statuses` are answers that count as failures."""
 
-    attempts: Annotated[int, msgspec.Meta(ge=0, le=100)] = 1
-    timeout: Duration = 10.0
-    statuses: tuple[ErrorStatus, ...] = ()
+    attempts: Annotated[int, msgspec.Meta(ge=0, le=100)] = 1    # on other servers, after the first
+    timeout: Duration = 10.0                                    # then no further attempt begins
+    statuses: tuple[ErrorStatus, ...] = ()                      # of answers that count as failures, as 502
 
 
 class Upstream(Section, frozen=True):
     """Servers that answer alike, and how to choose among them."""
 
-    servers: Annotated[tuple[Server, ...], msgspec.Meta(min_length=1)]
-    balance: BalanceName = "round_robin"
+    servers: Annotated[tuple[Server, ...], msgspec.Meta(min_length=1)]  # at least one that is no backup
+    balance: BalanceName = "round_robin"                                # how one is chosen
     keepalive: Keepalive = msgspec.field(default_factory=Keepalive)
     passive: PassiveHealth = msgspec.field(default_factory=PassiveHealth)
     active: ActiveHealth | None = None
     retry: Retry = msgspec.field(default_factory=Retry)
-    slow_start: Duration = 0.0      # a server that comes into service gets its whole weight after so long
-    host: HostName = "preserve"     # preserve | server | a name
+    slow_start: Duration = 0.0  # a server that comes into service gets its whole weight after so long
+    host: HostName = "preserve"  # what servers get in Host: preserve (the client's), server (their address), or a name
 
     @property
     def hash_key(self) -> str | None:
@@ -268,9 +271,9 @@ class HeaderMatch(Section, frozen=True):
 
     short: ClassVar = "value"
 
-    value: HeaderValue | None = None
-    regex: PathPattern | None = None
-    present: bool = False
+    value: HeaderValue | None = None    # the field says exactly this
+    regex: PathPattern | None = None    # a match somewhere in the field
+    present: bool = False               # the field is there, whatever it says
 
     def check(self) -> Iterator[Problem]:
         """One condition, not two."""
@@ -279,13 +282,14 @@ class HeaderMatch(Section, frozen=True):
 
 
 class Match(Section, frozen=True):
-    """Which requests a route takes; an empty tuple or None asks for nothing. Hosts are in lower case."""
+    """Which requests a route takes; what is left out asks for nothing. Hosts are in lower case."""
 
-    host: Annotated[tuple[HostPattern, ...], ONE_OR_MANY] = ()
-    path: UrlPath | None = None
-    prefix: UrlPath | None = None
-    regex: PathPattern | None = None
-    methods: Annotated[tuple[Method, ...], ONE_OR_MANY] = ()
+    host: Annotated[tuple[HostPattern, ...], ONE_OR_MANY] = ()    # exact, or `*.` and a domain; without a port
+    path: UrlPath | None = None         # exactly this path
+    prefix: UrlPath | None = None       # this path, and all below it
+    regex: PathPattern | None = None    # a match in the path; patterns that a path could make slow are refused
+    methods: Annotated[tuple[Method, ...], ONE_OR_MANY] = ()    # none: any; HEAD goes where GET goes
+    # conditions by field name; all must hold
     headers: Mapping[HeaderName, HeaderMatch] = msgspec.field(default_factory=dict)
 
     def check(self) -> Iterator[Problem]:
@@ -299,9 +303,9 @@ class Match(Section, frozen=True):
 class HeaderEdits(Section, frozen=True):
     """Header fields to set (replacing all of that name), to add, to remove; removed first, then set, then added."""
 
-    set: Mapping[HeaderName, HeaderValue] = msgspec.field(default_factory=dict)
-    add: Mapping[HeaderName, HeaderValue] = msgspec.field(default_factory=dict)
-    remove: tuple[HeaderName, ...] = ()
+    set: Mapping[HeaderName, HeaderValue] = msgspec.field(default_factory=dict)    # in place of all fields of that name
+    add: Mapping[HeaderName, HeaderValue] = msgspec.field(default_factory=dict)    # beside those that are there
+    remove: tuple[HeaderName, ...] = ()     # names of fields
 
     def check(self) -> Iterator[Problem]:
         """Nobody edits the fields that frame a message: that is how requests are smuggled."""
@@ -315,28 +319,28 @@ class HeaderEdits(Section, frozen=True):
 
 
 class RouteTimeouts(Section, frozen=True):
-    """A route's own timeouts; None: as for the whole proxy."""
+    """A route's own timeouts; null: as for the whole proxy."""
 
-    body: Duration | None = None
-    send: Duration | None = None
-    response: Duration | None = None
-    read: Duration | None = None
-    tunnel: Duration | None = None
-    request: Duration | None = None
+    body: Duration | None = None        # instead of the proxy's `timeouts.body`
+    send: Duration | None = None        # instead of the proxy's `timeouts.send`
+    response: Duration | None = None    # instead of the proxy's `timeouts.response`
+    read: Duration | None = None        # instead of the proxy's `timeouts.read`
+    tunnel: Duration | None = None      # instead of the proxy's `timeouts.tunnel`
+    request: Duration | None = None     # instead of the proxy's `timeouts.request`
 
 
 class RouteLimits(Section, frozen=True):
-    """A route's own limits; None: as for the whole proxy."""
+    """A route's own limits; null: as for the whole proxy."""
 
-    body: Size | None = None
+    body: Size | None = None    # instead of the proxy's `limits.body`
 
 
 class Respond(Section, frozen=True):
     """A canned answer."""
 
-    status: Status = 200
-    body: str = ""
-    headers: Mapping[HeaderName, HeaderValue] = msgspec.field(default_factory=dict)
+    status: Status = 200                                                                # of the answer
+    body: str = ""                                                                      # its text
+    headers: Mapping[HeaderName, HeaderValue] = msgspec.field(default_factory=dict)     # its further fields
 
     def check(self) -> Iterator[Problem]:
         """The proxy frames the answer; RFC 9110 15.3.5 and 15.4.5 forbid a body with two statuses."""
@@ -351,20 +355,20 @@ class Respond(Section, frozen=True):
 class Redirect(Section, frozen=True):
     """An answer that sends the client elsewhere; `{path}` in `to` is the request's path."""
 
-    to: RedirectTarget
-    status: Literal[301, 302, 303, 307, 308] = 308
+    to: RedirectTarget                              # where to
+    status: Literal[301, 302, 303, 307, 308] = 308  # 307 and 308 keep the method
 
 
 class Static(Section, frozen=True):
     """Files below `root`; `fallback` is the file to send for what is not there."""
 
-    root: str
-    index: str = "index.html"
-    fallback: str | None = None
+    root: str                       # a folder
+    index: str = "index.html"       # what is sent for a path that ends with /
+    fallback: str | None = None     # what is sent for what is not there; null: 404
 
     def check(self) -> Iterator[Problem]:
         """The folder exists, and the two files stay inside it."""
-        if not Path(self.root).is_dir():
+        if not self.root or not Path(self.root).is_dir():      # Path("") is where we happened to be started
             yield Problem(("root",), f"{self.root!r} is not a directory")
         for field, file in (("index", self.index), ("fallback", self.fallback)):
             if file is not None and (not file or ".." in Path(file).parts or Path(file).is_absolute()):
@@ -374,28 +378,31 @@ class Static(Section, frozen=True):
 class Gzip(Section, frozen=True):
     """Answers of servers to compress: text-like ones of at least `min` bytes that nobody has encoded yet."""
 
+    # media types that are worth it
     types: Annotated[tuple[MediaType, ...], msgspec.Meta(min_length=1)] = (
         "text/html", "text/css", "text/plain", "text/xml", "text/javascript", "application/javascript",
         "application/json", "application/problem+json", "application/xml", "image/svg+xml",
     )
-    min: Size = 1024
-    level: Annotated[int, msgspec.Meta(ge=1, le=9)] = 5
+    min: Size = 1024                                        # smaller answers stay as they are
+    level: Annotated[int, msgspec.Meta(ge=1, le=9)] = 5     # 1 is fastest, 9 is smallest
 
 
 class Route(Section, frozen=True):
     """Requests that match, and what becomes of them: exactly one of upstream, respond, redirect, static."""
 
-    name: Name = ""                 # "" becomes route-N, counted from 1
+    name: Name = ""     # in logs, metrics and limits; empty: route-N, counted from 1
     match: Match = msgspec.field(default_factory=Match)
-    upstream: Name | None = None
+    upstream: Name | None = None    # whose servers answer
     respond: Respond | None = None
     redirect: Redirect | None = None
     static: Static | None = None
-    strip_prefix: UrlPath | None = None
-    add_prefix: UrlPath | None = None
-    rate_limit: Annotated[tuple[Name, ...], ONE_OR_MANY] = ()
-    concurrency: Count = 0
+    strip_prefix: UrlPath | None = None                         # taken off the path before it is sent on
+    add_prefix: UrlPath | None = None                           # put before the path that is sent on
+    rate_limit: Annotated[tuple[Name, ...], ONE_OR_MANY] = ()   # names in `rate_limits`; all of them must agree
+    concurrency: Count = 0                                      # requests at the same time, over all workers
+    # edits of what servers get: removed first, then set, then added
     request_headers: HeaderEdits = msgspec.field(default_factory=HeaderEdits)
+    # edits of what clients get, in the same order
     response_headers: HeaderEdits = msgspec.field(default_factory=HeaderEdits)
     timeouts: RouteTimeouts = msgspec.field(default_factory=RouteTimeouts)
     limits: RouteLimits = msgspec.field(default_factory=RouteLimits)
@@ -420,23 +427,27 @@ class Route(Section, frozen=True):
 class ProxyConfig(Section, frozen=True):
     """The whole file."""
 
+    # where clients connect: one address, or a list
     listen: Annotated[tuple[Listen, ...], msgspec.Meta(min_length=1), ONE_OR_MANY] = (
         Listen(address=Address("127.0.0.1", 8080)),
     )
     admin: Admin | None = None
+    # processes; auto: one per CPU that we may use
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] | Literal["auto"] = "auto"
-    pid_file: str | None = None
-    user: str | None = None
-    trusted_proxies: tuple[Network, ...] = ()
+    pid_file: str | None = None                 # where the master's pid is written
+    user: str | None = None                     # whom workers run as, once the sockets are bound; needs root
+    trusted_proxies: tuple[Network, ...] = ()   # whose X-Forwarded-For and PROXY headers are believed
+    # which fields tell servers about the client
     forwarded: Literal["x-forwarded", "rfc7239", "both", "off"] = "x-forwarded"
-    via: Annotated[HeaderName | None, OFF] = "hotpath"
+    via: Annotated[HeaderName | None, OFF] = "hotpath"  # our name in the field Via; off: no such field
     limits: Limits = msgspec.field(default_factory=Limits)
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     log: Log = msgspec.field(default_factory=Log)
-    resolve: Duration = 30.0        # 0: only at the start and on reload
+    resolve: Duration = 30.0    # how often names of servers are asked for again; 0: only at the start and on reload
+    # by name; a route names those that hold for it
     rate_limits: Mapping[Name, RateLimit] = msgspec.field(default_factory=dict)
-    upstreams: Mapping[Name, Upstream] = msgspec.field(default_factory=dict)
-    routes: tuple[Route, ...] = ()
+    upstreams: Mapping[Name, Upstream] = msgspec.field(default_factory=dict)    # groups of servers, by name
+    routes: tuple[Route, ...] = ()  # the one that says most wins, see Routing
 
     def __post_init__(self) -> None:
         """Give every route its name."""
@@ -483,6 +494,8 @@ class ProxyConfig(Section, frozen=True):
             for n, limit in enumerate(route.rate_limit):
                 if limit not in self.rate_limits:
                     yield Problem(("routes", i, "rate_limit", n), unknown("rate limit", limit, self.rate_limits))
+                elif limit in route.rate_limit[:n]:             # it would count each request twice
+                    yield Problem(("routes", i, "rate_limit", n), f"{limit} stands here already")
 
 
 def is_user(name: str) -> bool:

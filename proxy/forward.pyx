@@ -183,23 +183,33 @@ cdef void put_values(const uint8_t* data, const Head* head, int known, writer_t*
             put(writer, data + head.fields[i].value_at, head.fields[i].value_size)
             put(writer, b", ", 2)
 
-cdef void put_forwarding(client_t* client, int mode, const uint8_t* data, const Head* head, writer_t* writer) noexcept nogil:
+cdef bint is_ours(const edits_t* edits, const char* lower) noexcept nogil:
+    """Whether a field that we write is left to us: no route sets it or wants it gone."""
+    cdef uint32_t i
+    for i in range(edits.n_dropped):
+        if spells(<const uint8_t*>lower, <uint32_t>strlen(lower), edits.dropped[i].data, edits.dropped[i].size):
+            return False
+    return True
+
+cdef void put_forwarding(client_t* client, int mode, const edits_t* edits, const uint8_t* data, const Head* head,
+                         writer_t* writer) noexcept nogil:
     """X-Forwarded-* and Forwarded: what a trusted peer said is kept and added to, what another said was dropped."""
     cdef bint trusted = client.peer_is_trusted
     cdef bint bracketed
     if mode & FORWARDED_X:
-        put(writer, b"X-Forwarded-For: ", 17)
-        if trusted:
-            put_values(data, head, NAME_X_FORWARDED_FOR, writer)
-        put(writer, client.ip, client.ip_size)
-        put(writer, b"\r\n", 2)
-        if not trusted or head.first[NAME_X_FORWARDED_PROTO] == 0:
+        if is_ours(edits, b"x-forwarded-for"):
+            put(writer, b"X-Forwarded-For: ", 17)
+            if trusted:
+                put_values(data, head, NAME_X_FORWARDED_FOR, writer)
+            put(writer, client.ip, client.ip_size)
+            put(writer, b"\r\n", 2)
+        if (not trusted or head.first[NAME_X_FORWARDED_PROTO] == 0) and is_ours(edits, b"x-forwarded-proto"):
             put_str(writer, b"X-Forwarded-Proto: https\r\n" if client.secure else b"X-Forwarded-Proto: http\r\n")
-        if head.host.size and (not trusted or head.first[NAME_X_FORWARDED_HOST] == 0):
+        if head.host.size and (not trusted or head.first[NAME_X_FORWARDED_HOST] == 0) and is_ours(edits, b"x-forwarded-host"):
             put(writer, b"X-Forwarded-Host: ", 18)
             put(writer, data + head.host.at, head.host.size)
             put(writer, b"\r\n", 2)
-    if mode & FORWARDED_RFC7239:
+    if mode & FORWARDED_RFC7239 and is_ours(edits, b"forwarded"):
         put(writer, b"Forwarded: ", 11)
         if trusted:
             put_values(data, head, NAME_FORWARDED, writer)
@@ -221,6 +231,7 @@ cdef void write_request(exchange_t* exchange, const uint8_t* data, const Head* h
     cdef const plan_t* plan = exchange.relay.plan
     cdef upstream_t* upstream = exchange.route.upstream
     cdef const text_t* strip = &exchange.route.strip_prefix
+    cdef const edits_t* edits = &exchange.route.request_edits
     cdef uint32_t dropped = NAME_BIT(NAME_HOST) | NAME_BIT(NAME_CONNECTION) | NAME_BIT(NAME_CONTENT_LENGTH) \
         | NAME_BIT(NAME_TRANSFER_ENCODING) | NAME_BIT(NAME_KEEP_ALIVE) | NAME_BIT(NAME_PROXY_CONNECTION) | NAME_BIT(NAME_TE) \
         | NAME_BIT(NAME_TRAILER) | NAME_BIT(NAME_UPGRADE)
@@ -257,7 +268,7 @@ cdef void write_request(exchange_t* exchange, const uint8_t* data, const Head* h
         dropped |= NAME_BIT(NAME_FORWARDED) if plan.forwarded & FORWARDED_RFC7239 or not client.peer_is_trusted else 0
         if not client.peer_is_trusted:
             dropped |= NAME_BIT(NAME_X_FORWARDED_PROTO) | NAME_BIT(NAME_X_FORWARDED_HOST)
-    put_fields(data, head, exchange.head_size - 2, dropped, True, &exchange.route.request_edits, writer)
+    put_fields(data, head, exchange.head_size - 2, dropped, True, edits, writer)
 
     if head.framing == BODY_CHUNKED:
         put(writer, b"Transfer-Encoding: chunked\r\n", 28)
@@ -266,9 +277,10 @@ cdef void write_request(exchange_t* exchange, const uint8_t* data, const Head* h
         put_int(writer, head.content_length if head.content_length > 0 else 0)
         put(writer, b"\r\n", 2)
     if plan.forwarded != FORWARDED_OFF:
-        put_forwarding(client, plan.forwarded, data, head, writer)
-    put_text(writer, &plan.via)
-    put_text(writer, &exchange.route.request_edits.lines)
+        put_forwarding(client, plan.forwarded, edits, data, head, writer)
+    if is_ours(edits, b"via"):
+        put_text(writer, &plan.via)
+    put_text(writer, &edits.lines)
     if exchange.wants_websocket:
         put(writer, b"Connection: upgrade\r\nUpgrade: websocket\r\n", 41)
     elif upstream.keep_idle == 0:

@@ -27,6 +27,7 @@ cdef enum LogField:
     LOG_USER_AGENT
     LOG_APACHE_TIME             # of combined
     LOG_APACHE_BYTES            # of the body; "-" for none
+    LOG_APACHE_REQUEST          # method, target and protocol; one "-" for a head that was refused
 
 cdef struct segment_t:
     uint8_t field               # LogField

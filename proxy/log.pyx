@@ -21,7 +21,7 @@ FIELDS = {
     "upstream_status": LOG_UPSTREAM_STATUS, "upstream_ms": LOG_UPSTREAM_MS, "retries": LOG_RETRIES,
     "referer": LOG_REFERER, "user_agent": LOG_USER_AGENT,
 }
-COMBINED = '{client} - - [{apache_time}] "{method} {target} {protocol}" {status} {apache_bytes} "{referer}" "{user_agent}"'
+COMBINED = '{client} - - [{apache_time}] "{apache_request}" {status} {apache_bytes} "{referer}" "{user_agent}"'
 
 
 def segments_of(str format) -> list:
@@ -30,7 +30,7 @@ def segments_of(str format) -> list:
         format = "{{" + ",".join(f'"{name}":{{{name}}}' for name in FIELDS) + "}}"
     elif format == "combined":
         format = COMBINED
-    known = {**FIELDS, "apache_time": LOG_APACHE_TIME, "apache_bytes": LOG_APACHE_BYTES}
+    known = {**FIELDS, "apache_time": LOG_APACHE_TIME, "apache_bytes": LOG_APACHE_BYTES, "apache_request": LOG_APACHE_REQUEST}
     made = []
     for literal, name in re.findall(r"((?:[^{}]|\{\{|\}\})*)(?:\{(\w+)\})?", format):
         if literal:
@@ -109,6 +109,13 @@ cdef void put_field(log_t* log, writer_t* writer, int field, exchange_t* exchang
             put_text(log, writer, exchange.client.ip, exchange.client.ip_size)
     elif field == LOG_APACHE_TIME:
         put(writer, log.apache_time, log.apache_size)
+    elif field == LOG_APACHE_REQUEST:
+        put_span(log, writer, data, &exchange.method)
+        if exchange.head_size:
+            put(writer, b" ", 1)
+            put_span(log, writer, data, &exchange.target)
+            put(writer, b" ", 1)
+            put_field(log, writer, LOG_PROTOCOL, exchange, data)
     elif field == LOG_METHOD:
         put_span(log, writer, data, &exchange.method)
     elif field == LOG_TARGET:

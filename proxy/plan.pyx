@@ -111,7 +111,7 @@ cdef key_t make_key(Plan plan, str spelled) except *:
     return made
 
 cdef edits_t make_edits(Plan plan, given, also_dropped=()) except *:
-    names = sorted({name.lower() for name in (*given.remove, *given.set, *also_dropped)})
+    names = sorted(edited(given) | set(also_dropped))
     cdef edits_t made
     made.n_dropped = len(names)
     made.dropped = make_texts(plan, names)
@@ -255,12 +255,16 @@ cdef add_upstreams(Plan plan, config, roster):
         upstream.slow_start_us = ms(given.slow_start) * 1000
         add_servers(plan, upstream, roster.slots_of(name), roster)
 
-cdef str respond_lines(respond):
+cdef set edited(headers):
+    """The fields that a route sets or removes: what else says them is silent."""
+    return {name.lower() for name in (*headers.remove, *headers.set)}
+
+cdef str respond_lines(respond, set silent):
     """The fields of a canned answer; a body without a type is plain text."""
     fields = dict(respond.headers)
     if respond.body and not any(name.lower() == "content-type" for name in fields):
         fields["Content-Type"] = "text/plain; charset=utf-8"
-    return "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return "".join(f"{name}: {value}\r\n" for name, value in fields.items() if name.lower() not in silent)
 
 cdef set_methods(Plan plan, route_t* route, methods):
     others = [method for method in methods if method not in METHODS]
@@ -329,7 +333,7 @@ cdef add_routes(Plan plan, config, state):
             route.action = ACTION_RESPOND
             route.status = given.respond.status
             route.answer_body = plan.text(given.respond.body)
-            route.answer_lines = plan.text(respond_lines(given.respond))
+            route.answer_lines = plan.text(respond_lines(given.respond, edited(given.response_headers)))
         elif given.redirect is not None:
             route.action = ACTION_REDIRECT
             route.status = given.redirect.status

@@ -138,9 +138,12 @@ cdef void refuse(client_t* client, int status, const char* why, int reason) noex
     exchange.minor = 1
     if client.input != NULL and asks_for_head(client.input.data + client.input.start, client.input.end - client.input.start):
         exchange.method_id = METHOD_HEAD
+    if client.input != NULL:
+        exchange.bytes_received = client.input.end - client.input.start
     client.last = LAST_OURS
     count_rejected(client.relay, reason)
-    answer(exchange, status, why)
+    # A 429 says when to come back; of an address with too many connections nobody knows more than "soon".
+    answer_with(exchange, status, why, NULL, 1000000 if status == 429 else 0)
 
 cdef bint asks_for_head(const uint8_t* data, uint32_t size) noexcept nogil:
     """Whatever else is wrong with it: who asks by HEAD reads no body."""

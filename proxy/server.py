@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import msgspec
 
+from hotpath import __version__
 from hotpath.core.config import Address, ConfigError, blame, dump, load
 from hotpath.core.crew import Plan as CrewPlan
 from hotpath.core.errors import HotpathError, ListenError
@@ -284,6 +285,23 @@ def _is_writable(path: Path) -> bool:
     return os.access(path if path.exists() else path.parent, os.W_OK) and not path.is_dir()
 
 
+EPILOG = """
+FILE (YAML) holds listen (addresses, each with tls: {certificate, key, minimum, more}, http2, proxy_protocol, backlog),
+admin: {address, token_file}, workers, pid_file, user, trusted_proxies, forwarded, via, limits: {connections,
+connections_per_ip, request_line, head, fields, body, requests_per_connection}, timeouts: {head, body, send, idle,
+connect, response, read, tunnel, request, drain}, log: {access: {path, format, buffer, flush}, error: {path, level,
+format}}, resolve, rate_limits: {NAME: {key, rate, burst, slots, status, headers, dry_run}}, upstreams: {NAME: {servers
+(each {address, weight, max_connections, backup}), balance, keepalive: {idle, timeout, requests}, passive: {failures,
+window, eject}, active: {path, interval, timeout, rise, fall, status, host}, retry: {attempts, timeout, statuses},
+slow_start, host}}, and routes, each with name, match: {host, path, prefix, regex, methods, headers: {NAME: a value,
+{regex} or {present}}}, one of upstream, respond: {status, body, headers}, redirect: {to, status} and static: {root,
+index, fallback}, and strip_prefix, add_prefix, rate_limit, concurrency, request_headers and response_headers: {set,
+add, remove}, timeouts, limits and gzip: {types, min, level}. `-T` prints all of it with the defaults. A flag wins over
+FILE. Signals to the started process: HUP reload, TERM or QUIT drain and stop, USR1 reopen logs, USR2 upgrade the
+binary. Exit status: 0; 2 for a mistake in file or flags, with FILE:LINE: key: what is wrong, what is allowed.
+"""
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong with a flag in one line."""
 
@@ -297,13 +315,14 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Parser(
         prog="hotpath-proxy", allow_abbrev=False,
         description="A reverse proxy: routes, balances, limits and logs HTTP as its YAML file says.",
-        epilog="Signals to the started process: HUP reload, TERM or QUIT drain and stop, USR1 reopen logs, "
-               "USR2 upgrade the binary.",
+        epilog=EPILOG,
     )
+    parser.add_argument("--version", action="version", version=f"hotpath {__version__}")
     parser.add_argument("command", nargs="?", choices=["serve"], help="may be left out")
     parser.add_argument("-c", "--config", metavar="FILE", required=True, help="the configuration (YAML)")
     parser.add_argument("-t", "--check", action="store_true", help="check and exit: 0, or 2 with the reason")
-    parser.add_argument("-T", "--dump", action="store_true", help="check, print the effective configuration and exit")
+    parser.add_argument("-T", "--dump", action="store_true",
+                        help="check, print the effective configuration (YAML) and exit")
     parser.add_argument("--listen", metavar="ADDR", help=f"instead of the file's listen: {Address.forms}")
     parser.add_argument("--workers", metavar="N", help="instead of the file's workers: auto, or 1 to 256")
     return parser.parse_args(argv)

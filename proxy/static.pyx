@@ -8,6 +8,7 @@ from hotpath.core.wire.http1 cimport METHOD_GET, METHOD_HEAD, Field, Head
 from hotpath.proxy.answer cimport put_local, put_query, write_start
 from hotpath.proxy.exchange cimport exchange_t
 from hotpath.proxy.forward cimport put, put_int, write_end, writer_t
+from hotpath.proxy.plan cimport edits_t
 from hotpath.core.site import Wanted
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,14 @@ cdef object value_of(const uint8_t* data, const Head* head, bytes lower):
         if field.name_size == len(lower) and (<const char*>data)[field.name_at:field.name_at + field.name_size].lower() == lower:
             return (<const char*>data)[field.value_at:field.value_at + field.value_size].decode("latin-1")
     return None
+
+cdef bint is_edited(const edits_t* edits, bytes lower):
+    """Whether the route sets the field itself, or wants it gone."""
+    cdef uint32_t i
+    for i in range(edits.n_dropped):
+        if edits.dropped[i].data[:edits.dropped[i].size] == lower:
+            return True
+    return False
 
 cdef int site_answer(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
                      writer_t* writer) noexcept nogil:
@@ -48,7 +57,8 @@ cdef int find_and_write(exchange_t* exchange, const uint8_t* data, const Head* h
         return 404
     exchange.status = found.status
     write_start(exchange, found.status, writer)
-    lines = "".join(f"{name}: {value}\r\n" for name, value in found.fields).encode("latin-1")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in found.fields
+                    if not is_edited(&exchange.route.response_edits, name.lower().encode())).encode("latin-1")
     put(writer, <const char*>lines, len(lines))
     if found.status == 301:
         put(writer, b"Location: ", 10)

@@ -165,7 +165,7 @@ class Proxy:
         return {name: float(value) for name, _, value in samples}
 
     def connections(self) -> float:
-        """How many clients are connected, whatever they do: of one look, lest a client that moves on is counted twice."""
+        """How many clients are connected: of one look, lest one that moves on between two is counted twice."""
         samples = self.metrics()
         return sum(samples[f'hotpath_proxy_connections{{state="{state}"}}'] for state in ("active", "idle", "tunnel"))
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
+from hotpath import __version__
+from hotpath.core.config import Section
+from hotpath.proxy.config import ProxyConfig
 from tests.clients import fetch
 from tests.proxies import Proxy, check, free_address
 
@@ -41,6 +46,10 @@ BAD = [
     ("no servers", ROUTE + "upstreams:\n  u: {servers: []}\n", 4, "servers"),
     ("bad address", ROUTE + "upstreams:\n  u:\n    servers: [127.0.0.1:99999]\n", 5, "servers"),
     ("open admin", ROUTE + "admin: 0.0.0.0:9\n", 3, "admin"),
+    ("dot segments", "routes:\n  - match: {path: /a/%2e./b}\n    respond: {}\n", 2, "dot segments"),
+    ("bad escape", "routes:\n  - match: {prefix: /a%zz}\n    respond: {}\n", 2, "prefix"),
+    ("limit twice", "rate_limits: {r: {rate: 1/s}}\nroutes:\n  - {respond: {}, rate_limit: [r, r]}\n", 3, "[1]"),
+    ("root of nothing", "routes:\n  - match: {prefix: /}\n    static: {root: ''}\n", 3, "root"),
     ("no root", "routes:\n  - match: {prefix: /}\n    static: {root: /none/such}\n", 3, "root"),
     ("not yaml", "routes: [\n", 0, ""),
     ("tls", ROUTE + "listen: {address: 127.0.0.1:0, tls: {certificate: c, key: k}}\n", 3, "tls"),
@@ -92,6 +101,31 @@ def test_help_names_every_option(tmp_path: Path) -> None:
     assert done.returncode == 0
     for option in ("-c", "-t", "-T", "--listen", "--workers"):
         assert option in done.stdout
+
+
+def keys_of(kind: object) -> Iterator[str]:
+    """Every key that may stand in a section, and in those below it."""
+    if isinstance(kind, type) and issubclass(kind, Section):
+        for name, below in get_type_hints(kind).items():
+            if name in kind.__struct_fields__:
+                yield name
+                yield from keys_of(below)
+    else:
+        for part in get_args(kind):
+            yield from keys_of(part)
+
+
+def test_help_names_every_key_of_the_file_and_the_exit_statuses(tmp_path: Path) -> None:
+    said = check(GOOD, "--help", folder=tmp_path).stdout
+    keys = set(keys_of(ProxyConfig))
+    assert len(keys) > 80
+    assert keys - set(re.findall(r"\w+", said[said.index("FILE (YAML)"):])) == set()
+    assert re.search(r"Exit\s+status: 0; 2 ", said)
+
+
+def test_it_says_its_version(tmp_path: Path) -> None:
+    done = check(GOOD, "--version", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"hotpath {__version__}\n")
 
 
 def test_the_effective_config_is_a_config(tmp_path: Path) -> None:

@@ -27,6 +27,14 @@ def site() -> Iterator[Site]:
             "routes": [
                 {"match": {"prefix": "/"}, "upstream": "b"},
                 {"match": {"prefix": "/limited"}, "upstream": "b", "rate_limit": "each"},
+                {
+                    "match": {"prefix": "/edited"},
+                    "upstream": "b",
+                    "request_headers": {
+                        "set": {"X-Forwarded-Proto": "https", "Via": "1.1 edge"},
+                        "remove": ["X-Forwarded-For", "x-forwarded-host", "FORWARDED"],
+                    },
+                },
             ],
         }
         with Proxy(config) as proxy:
@@ -139,6 +147,16 @@ def test_limits_count_the_rightmost_untrusted_address_behind_a_trusted_peer(site
     assert status("8.8.8.8, 9.9.9.9") == 200
     assert status("5.5.5.5", STRANGER) == 200  # a stranger counts as itself
     assert status("4.4.4.4", STRANGER) == 429
+
+
+@pytest.mark.parametrize("source", [STRANGER, TRUSTED])
+def test_what_a_route_sets_or_removes_is_not_written_beside_it(site: Site, source: str) -> None:
+    lies = [("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-Proto", "ftp"), ("Forwarded", "for=6.6.6.6"), ("Via", "1.0")]
+    for sent in ([], lies):
+        exchange = forwarded(site, f"/edited/{len(sent)}", sent, source=source)
+        assert exchange.values("x-forwarded-proto") == ["https"]
+        assert exchange.values("via") == ["1.1 edge"]
+        assert [exchange.values(name) for name in ("x-forwarded-for", "x-forwarded-host", "forwarded")] == [[], [], []]
 
 
 def test_via_is_added_to_what_is_there(site: Site) -> None:

@@ -35,7 +35,8 @@ class Asked:
         return request_bytes(self.method, self.target, self.fields, self.body or None)
 
 
-names = st.text(TOKEN, min_size=1, max_size=20).map(lambda name: "x-" + name)
+# Hypothesis also draws words of our sources: the fields that a proxy answers for are not for a client to choose.
+names = st.text(TOKEN, min_size=1, max_size=20).map("x-{}".format).filter(lambda name: "forwarded" not in name.lower())
 values = st.text(
     st.characters(min_codepoint=0x20, max_codepoint=0xFF, blacklist_characters="\x7f") | st.just("\t"), max_size=40
 ).map(lambda value: value.strip(" \t"))
@@ -91,7 +92,7 @@ def test_well_formed_requests_arrive_as_they_were_sent(
         assert got["body"].encode("latin-1") == body
         # Ours are added around them; theirs keep order, spelling and bytes.
         sent = [[name, value] for name, value in request.fields]
-        assert [field for field in got["fields"] if field[0].startswith("x-") and "orwarded" not in field[0]] == sent
+        assert [field for field in got["fields"] if field[0].startswith("x-")] == sent
     assert backend.n_seen - before == len(asked)
 
 

@@ -35,6 +35,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
                 "strip_prefix": "/app",
                 "static": {"root": str(root), "fallback": "app.html"},
             },
+            {
+                "match": {"prefix": "/edited"},
+                "strip_prefix": "/edited",
+                "static": {"root": str(root)},
+                "response_headers": {"set": {"Content-Type": "text/x"}, "remove": ["etag", "Last-Modified"]},
+            },
         ]
     }
     with Proxy(config) as proxy:
@@ -199,6 +205,13 @@ def test_files_are_for_reading(site: Proxy, method: str) -> None:
     answer = ask(site, "/f/data.bin", method)
     assert answer.status == 405
     assert {name.strip() for name in (answer.value("allow") or "").split(",")} >= {"GET", "HEAD"}
+
+
+def test_a_route_sets_and_removes_the_fields_of_its_files(site: Proxy) -> None:
+    answer = ask(site, "/edited/data.bin")
+    assert (answer.status, answer.body, answer.values("content-type")) == (200, DATA, ["text/x"])
+    assert (answer.values("etag"), answer.values("last-modified")) == ([], [])
+    assert answer.values("accept-ranges") == ["bytes"]
 
 
 def test_files_follow_each_other_on_one_connection(site: Proxy) -> None:
