@@ -24,6 +24,7 @@ from .crew import Crew, Generation, Plan, Slot
 from .errors import ConfigError, HotpathError
 from .listen import Listeners, name_of
 from .notices import Notices
+from .notify import READY, STOPPING, notify, reloading
 from .pidfile import PidFile
 from .worker import START_S, WorkerContext, live
 
@@ -216,6 +217,7 @@ class Master:
                 self._current.step_down(self._clock())
             self._current, self._rising = crew, None
             log.info("reloaded generation=%d", crew.number)
+            notify(READY)
         if self._old_master_fd >= 0:
             self._listeners.own_files()
         self._listeners.retain(crew.plan.sockets)
@@ -237,6 +239,8 @@ class Master:
                 os.write(self._old_master_fd, b"%d\n" % self._pid)
             os.close(self._old_master_fd)
             self._old_master_fd = -1
+        else:
+            notify(READY)
 
     def _reap(self) -> None:
         while True:
@@ -289,6 +293,7 @@ class Master:
         if self._rising is not None:
             self._reload_again = True
             return
+        reloading()
         try:
             self._rising = self._load()
         except HotpathError as error:
@@ -302,6 +307,7 @@ class Master:
         log.error("reload failed: %s", reason)
         if self._current is not None:
             self._listeners.retain(self._current.plan.sockets)
+            notify(READY, f"STATUS=reload failed: {reason}")
         self._service.reload_failed(reason)
 
     def _abandon(self, crew: Crew, reason: str) -> None:
@@ -319,6 +325,7 @@ class Master:
     def _stop(self) -> None:
         if self._current is not None:
             log.info("stopping")
+            notify(STOPPING)
             if self._upgrade:
                 os.kill(self._upgrade.pid, signal.SIGTERM)
             self._drain()

@@ -27,6 +27,7 @@ from .errors import ConfigError, HotpathError
 from .listen import Listeners, name_of
 from .net.linux import die_with_parent
 from .net.loop import Loop
+from .notify import READY, STOPPING, notify, reloading
 from .pidfile import PidFile
 from .tasks import spawn
 from .worker import START_S, Identity, WorkerContext
@@ -210,6 +211,7 @@ class Solo:
         with suppress(OSError):
             # One write: threads that a service started log to the same place.
             print(f"ready: {', '.join(who)}\n", end="", file=sys.stderr, flush=True)
+        notify(READY)
         if self._reload_again:
             self._reload()
 
@@ -225,6 +227,7 @@ class Solo:
             self._server.loop.stop()
             return
         log.info("stopping")
+        notify(STOPPING)
         if self._upgrade:
             os.kill(self._upgrade.pid, signal.SIGTERM)
         self._drain()
@@ -254,6 +257,7 @@ class Solo:
             self._reloading = False
 
     def _reload_once(self) -> None:
+        reloading()
         try:
             self._service.reload()
         except HotpathError as error:
@@ -264,9 +268,11 @@ class Solo:
             self._refuse_reload(repr(error))
         else:
             log.info("reloaded")
+            notify(READY)
 
     def _refuse_reload(self, reason: str) -> None:
         log.error("reload failed: %s", reason)
+        notify(READY, f"STATUS=reload failed: {reason}")
         self._service.reload_failed(reason)
 
     def _start_upgrade(self) -> None:

@@ -18,6 +18,8 @@ from functools import partial
 from types import FrameType, TracebackType
 from typing import IO, Self
 
+from .notify import VARIABLE as NOTIFY_VARIABLE
+
 log = logging.getLogger(__name__)
 
 # A child that dies at once is started again after 0.1 s, then twice as late each time; one that lived 10 s is forgiven.
@@ -141,8 +143,11 @@ class Supervisor:
             self._kill_group(child)
 
     def _start(self, child: Child) -> None:
+        env = {**os.environ, "PYTHONUNBUFFERED": "1", **child.part.env}
+        # Whether all of us are ready is not a part's to say.
+        env.pop(NOTIFY_VARIABLE, None)
         child.process = subprocess.Popen(
-            child.part.command, env={**os.environ, "PYTHONUNBUFFERED": "1", **child.part.env},
+            child.part.command, env=env,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=child.part.pass_fds,
             # Its own session: Ctrl-C reaches us alone, and we end the parts in order.
             start_new_session=True, preexec_fn=partial(_die_with_parent, os.getpid()))

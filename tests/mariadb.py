@@ -42,8 +42,10 @@ def _as_whom() -> list[str]:
 class MariaDb:
     """A server on 127.0.0.1 that can be killed, stopped and started again on the same files and port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
+        """`more`: words for the server, which win over ours."""
         self.folder = folder
+        self._more = more
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._names = count(1)
@@ -66,7 +68,7 @@ class MariaDb:
              f"--socket={self.folder / 's'}", f"--pid-file={self.folder / 'pid'}", f"--tmpdir={self.folder}",
              "--bind-address=127.0.0.1", f"--port={self.port}", "--innodb-buffer-pool-size=32M",
              "--performance-schema=OFF", "--skip-log-bin", "--max-connections=200", "--skip-name-resolve",
-             "--character-set-server=utf8mb4"],
+             "--character-set-server=utf8mb4", *self._more],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             preexec_fn=partial(die_with_parent, signal.SIGKILL))     # also when the tests themselves are killed
         log.close()
