@@ -1,7 +1,8 @@
-"""The page: `/`, `/c/ID` and its files under `/page/`, with a policy that lets nothing else in."""
+"""The page: `/`, `/c/ID`, files under `/page/` and `/kit/`, with a policy that lets nothing else in."""
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import Headers
 
+from hotpath.core.serve.pages import KIT
 from hotpath.core.site import Site, Wanted
 
 from .problems import Refusal
@@ -29,19 +31,26 @@ FIELDS = (
 def blueprint(service: Service, folder: Path = FOLDER) -> Blueprint:
     """The routes of the page's files."""
     pages = Blueprint("pages", __name__)
-    site = Site(str(folder))
+    site, kit = Site(str(folder)), Site(str(KIT))
+    # Addresses in it are relative, as it works behind any prefix.
+    text = (folder / "index.html").read_bytes()
+    below = re.sub(rb'((?:href|src)=")(?=(?:page|kit)/)', rb"\1../", text)
 
     @pages.get("/")
     def index() -> Response:
-        return _index(folder, service)
+        return _index(text, service)
 
     @pages.get("/c/<id:channel>")
     def channel(channel: int) -> Response:
-        return _index(folder, service)
+        return _index(below, service)
 
     @pages.get("/page/<path:name>")
     def file(name: str) -> Response:
         return _file(site, name, service)
+
+    @pages.get("/kit/<path:name>")
+    def kit_file(name: str) -> Response:
+        return _file(kit, name, service)
 
     return pages
 
@@ -56,9 +65,8 @@ def policy(gateways: Iterable[str]) -> str:
             "frame-ancestors 'none'")
 
 
-def _index(folder: Path, service: Service) -> Response:
+def _index(text: bytes, service: Service) -> Response:
     """The page itself; to whom sends no session it says so, and needs not ask and be refused to know it."""
-    text = (folder / "index.html").read_bytes()
     if not request.cookies.get(COOKIE):
         text = text.replace(b"<html ", b'<html data-session="no" ', 1)
     response = Response(text, content_type="text/html; charset=utf-8", headers=[*FIELDS])

@@ -1,6 +1,6 @@
 // What one can do with a row: one toolbar, which stands in the row one points at or has the focus in.
 
-import {copyOf} from "./dom.js";
+import {copyOf} from "../kit/dom.js";
 import {pickEmoji} from "./reactions.js";
 
 /** @typedef {import("./row.js").RowView} RowView */

@@ -1,5 +1,7 @@
 // The HTTP side: one function per question, and failures that say whether asking again can help.
 
+import {at} from "./base.js";
+
 const PATIENCE_MS = 20_000;
 
 /**
@@ -45,7 +47,7 @@ async function ask(method, path, body) {
   let response;
   let text;
   try {
-    response = await fetch(path, options);
+    response = await fetch(at(path), options);
     text = await response.text();
   } catch {
     throw new Failure(0, "The server cannot be reached.");
@@ -55,7 +57,7 @@ async function ask(method, path, body) {
   }
   const waitMs = 1000 * (Number(response.headers.get("Retry-After")) || 0);
   const failure = new Failure(response.status, detailOf(text) || `The server answered ${response.status}.`, waitMs);
-  if (failure.status === 401 && path !== "/api/login") {
+  if (failure.status === 401 && path !== "api/login") {
     onSessionOver.fn();
   }
   throw failure;
@@ -80,59 +82,59 @@ function queryOf(query) {
 }
 
 const reactionPath = (/** @type {number} */ id, /** @type {string} */ emoji) =>
-  `/api/messages/${id}/reactions/${encodeURIComponent(emoji)}`;
+  `api/messages/${id}/reactions/${encodeURIComponent(emoji)}`;
 
 export const api = {
   /** @param {string} name @param {string} password */
-  signUp: (name, password) => ask("POST", "/api/users", {name, password}),
+  signUp: (name, password) => ask("POST", "api/users", {name, password}),
   /** @param {string} name @param {string} password */
-  logIn: (name, password) => ask("POST", "/api/login", {name, password}),
-  logOut: () => ask("POST", "/api/logout"),
-  me: () => ask("GET", "/api/me"),
+  logIn: (name, password) => ask("POST", "api/login", {name, password}),
+  logOut: () => ask("POST", "api/logout"),
+  me: () => ask("GET", "api/me"),
 
   /** @param {{prefix?: string, after?: number, limit?: number}} [query] */
-  users: async (query = {}) => (await ask("GET", `/api/users${queryOf(query)}`)).users,
+  users: async (query = {}) => (await ask("GET", `api/users${queryOf(query)}`)).users,
   /** @param {number} id */
-  user: (id) => ask("GET", `/api/users/${id}`),
+  user: (id) => ask("GET", `api/users/${id}`),
   /** @param {number} id @param {object} change */
-  changeUser: (id, change) => ask("PATCH", `/api/users/${id}`, change),
+  changeUser: (id, change) => ask("PATCH", `api/users/${id}`, change),
 
   /** @param {"mine" | "public"} scope @returns {Promise<Channel[]>} */
-  channels: async (scope) => (await ask("GET", `/api/channels${queryOf({scope})}`)).channels,
+  channels: async (scope) => (await ask("GET", `api/channels${queryOf({scope})}`)).channels,
   /** @param {number} id @returns {Promise<Channel>} */
-  channel: (id) => ask("GET", `/api/channels/${id}`),
+  channel: (id) => ask("GET", `api/channels/${id}`),
   /** @param {object} channel @returns {Promise<Channel>} */
-  makeChannel: (channel) => ask("POST", "/api/channels", channel),
+  makeChannel: (channel) => ask("POST", "api/channels", channel),
   /** @param {number} id @param {object} change */
-  changeChannel: (id, change) => ask("PATCH", `/api/channels/${id}`, change),
+  changeChannel: (id, change) => ask("PATCH", `api/channels/${id}`, change),
   /** @param {number} id */
-  dropChannel: (id) => ask("DELETE", `/api/channels/${id}`),
+  dropChannel: (id) => ask("DELETE", `api/channels/${id}`),
   /** @param {number} id */
-  members: async (id) => (await ask("GET", `/api/channels/${id}/members`)).members,
+  members: async (id) => (await ask("GET", `api/channels/${id}/members`)).members,
   /** @param {number} channel @param {number} user */
-  join: (channel, user) => ask("PUT", `/api/channels/${channel}/members/${user}`, {}),
+  join: (channel, user) => ask("PUT", `api/channels/${channel}/members/${user}`, {}),
   /** @param {number} channel @param {number} user */
-  leave: (channel, user) => ask("DELETE", `/api/channels/${channel}/members/${user}`),
+  leave: (channel, user) => ask("DELETE", `api/channels/${channel}/members/${user}`),
 
   /** @param {number} channel @param {{client_msg_id: string, text: string, root?: number}} message @returns {Promise<Message>} */
-  send: (channel, message) => ask("POST", `/api/channels/${channel}/messages`, message),
+  send: (channel, message) => ask("POST", `api/channels/${channel}/messages`, message),
   /** @param {number} channel @param {{before?: number, after?: number, around?: number, limit: number}} query @returns {Promise<Page>} */
-  history: (channel, query) => ask("GET", `/api/channels/${channel}/messages${queryOf(query)}`),
+  history: (channel, query) => ask("GET", `api/channels/${channel}/messages${queryOf(query)}`),
   /** @param {number} channel @param {number} after @param {number} limit */
-  events: (channel, after, limit) => ask("GET", `/api/channels/${channel}/events${queryOf({after, limit})}`),
+  events: (channel, after, limit) => ask("GET", `api/channels/${channel}/events${queryOf({after, limit})}`),
   /** @param {number} id @param {string} text @returns {Promise<Message>} */
-  edit: (id, text) => ask("PATCH", `/api/messages/${id}`, {text}),
+  edit: (id, text) => ask("PATCH", `api/messages/${id}`, {text}),
   /** @param {number} id */
-  remove: (id) => ask("DELETE", `/api/messages/${id}`),
+  remove: (id) => ask("DELETE", `api/messages/${id}`),
   /** @param {number} id @param {string} emoji @param {boolean} on @returns {Promise<Message>} */
   react: (id, emoji, on) => ask(on ? "PUT" : "DELETE", reactionPath(id, emoji)),
   /** @param {number} root @param {number} after @param {number} limit @returns {Promise<{root: Message, messages: Message[]}>} */
-  thread: (root, after, limit) => ask("GET", `/api/messages/${root}/thread${queryOf({after, limit})}`),
+  thread: (root, after, limit) => ask("GET", `api/messages/${root}/thread${queryOf({after, limit})}`),
   /** @param {number} channel @param {number} seq @param {boolean} back */
-  read: (channel, seq, back) => ask("PUT", `/api/channels/${channel}/read`, back ? {seq, back} : {seq}),
+  read: (channel, seq, back) => ask("PUT", `api/channels/${channel}/read`, back ? {seq, back} : {seq}),
   /** @param {{q: string, channel?: number, from?: number, before?: number, limit?: number}} query @returns {Promise<Message[]>} */
-  search: async (query) => (await ask("GET", `/api/search${queryOf(query)}`)).hits,
+  search: async (query) => (await ask("GET", `api/search${queryOf(query)}`)).hits,
 
   /** @param {string[]} exclude */
-  connect: (exclude) => ask("POST", "/api/connect", {exclude}),
+  connect: (exclude) => ask("POST", "api/connect", {exclude}),
 };

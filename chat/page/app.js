@@ -1,15 +1,19 @@
 // One person's chat from login to logout: its parts, and what goes from one to another.
 
+import {byId, copyOf, write} from "../kit/dom.js";
+import {wayHome} from "../kit/house.js";
+import {themeButton} from "../kit/themebutton.js";
 import {api} from "./api.js";
 import {Banner} from "./banner.js";
+import {at, placeOf} from "./base.js";
 import {Channels, inOrder} from "./channels.js";
 import {Chat} from "./chat.js";
 import {Connection} from "./connection.js";
 import {Deeds} from "./deeds.js";
 import {account, browse, channelSettings, newChannel, newDirect} from "./dialogs.js";
-import {byId, copyOf, oncePerFrame, write} from "./dom.js";
 import {Drafts} from "./drafts.js";
 import {fly} from "./flag.js";
+import {oncePerFrame} from "./frames.js";
 import {watchKeys} from "./keyboard.js";
 import {Members} from "./members.js";
 import {Outbox} from "./outbox.js";
@@ -19,7 +23,6 @@ import {Reader} from "./reader.js";
 import {Room} from "./room.js";
 import {Search} from "./search.js";
 import {openSwitcher} from "./switcher.js";
-import {themeButton} from "./theme.js";
 import {Thread} from "./thread.js";
 import {showTitle} from "./title.js";
 
@@ -102,7 +105,7 @@ export class App {
     this.outbox.clear();
     this.drafts.clear();
     await api.logOut().catch(() => {});
-    history.replaceState(null, "", "/");
+    history.replaceState(null, "", at(""));
     this.close();
   }
 
@@ -118,12 +121,16 @@ export class App {
     click("find", () => this.toggle(Search));
     click("people", () => this.toggle(Members));
     click("settings", () => this.room.entry && channelSettings(this, this.room.entry));
+    parts.back.href = at("");
+    wayHome(parts.up, new URL(at("")));
+    parts.icon.src = at("page/icon.svg");
     themeButton(parts.theme);
     this.root.addEventListener("click", (/** @type {MouseEvent} */ event) => {
       const link = /** @type {Element} */ (event.target).closest("a");
-      if (link && link.origin === location.origin && !event.ctrlKey && !event.metaKey && !event.shiftKey && link.target !== "_blank") {
+      const place = link && link.target !== "_blank" ? placeOf(link) : null;
+      if (typeof place === "string" && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
         event.preventDefault();
-        this.#navigate(link.pathname + link.hash);
+        this.#navigate(place);
       }
     });
     const listen = (/** @type {EventTarget} */ target, /** @type {string} */ name, /** @type {() => void} */ fn) =>
@@ -150,9 +157,8 @@ export class App {
 
   /** Show what the address says. */
   route() {
-    const match = /^\/c\/(\d+)$/.exec(location.pathname);
-    const id = match ? Number(match[1]) : null;
-    const seq = /^#(\d+)$/.exec(location.hash);
+    const [, channel, seq] = /^c\/(\d+)(?:#(\d+)$|#|$)/.exec(placeOf(location) ?? "") ?? [];
+    const id = channel ? Number(channel) : null;
     this.deeds.editing = null;
     if (id === null) {
       this.room.open(null);
@@ -161,7 +167,7 @@ export class App {
       if (entry !== this.room.entry) {
         this.pane.close();
       }
-      this.room.open(entry, seq ? Number(seq[1]) : null);
+      this.room.open(entry, seq ? Number(seq) : null);
       if (!entry.isMember && this.chat.isListed) {
         this.#preview(entry);
       } else {
@@ -173,13 +179,13 @@ export class App {
 
   /** @param {number} id @param {number | null} seq */
   go(id, seq = null) {
-    this.#navigate(`/c/${id}${seq === null ? "" : `#${seq}`}`);
+    this.#navigate(`c/${id}${seq === null ? "" : `#${seq}`}`);
   }
 
-  /** @param {string} where */
+  /** @param {string} where below the server */
   #navigate(where) {
-    if (where !== location.pathname + location.hash) {
-      history.pushState(null, "", where);
+    if (where !== placeOf(location)) {
+      history.pushState(null, "", at(where));
     }
     this.route();
   }

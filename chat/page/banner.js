@@ -1,6 +1,6 @@
 // How the line stands: a strip that is there only while something is wrong, and says when the next try is.
 
-import {mark, write} from "./dom.js";
+import {mark, write} from "../kit/dom.js";
 
 export class Banner {
   /** @param {Record<string, any>} parts of the shell @param {() => void} hurry */

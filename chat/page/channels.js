@@ -1,6 +1,7 @@
 // The list of channels and conversations: a link for each, with how much is unread and whether it calls us.
 
-import {arrange, copyOf, made, mark, write} from "./dom.js";
+import {arrange, copyOf, made, mark, write} from "../kit/dom.js";
+import {at} from "./base.js";
 import {fly} from "./flag.js";
 
 /** @typedef {import("./chat.js").Entry} Entry */
@@ -79,7 +80,7 @@ export class Channels {
     let link = this.links.get(entry.id);
     if (!link) {
       link = copyOf("channel");
-      link.parts.link.href = `/c/${entry.id}`;
+      link.parts.link.href = at(`c/${entry.id}`);
       this.links.set(entry.id, link);
     }
     const {parts, root} = link;

@@ -1,6 +1,6 @@
 // Choosing people: a field to look them up, a list to tick them in.
 
-import {made, mark} from "./dom.js";
+import {made, mark} from "../kit/dom.js";
 import {fly} from "./flag.js";
 
 const MAX_SHOWN = 30;

@@ -1,6 +1,6 @@
 // The box to write in: Enter sends, Shift+Enter breaks the line, ArrowUp in an empty box edits what one said last.
 
-import {copyOf, made, mark, write} from "./dom.js";
+import {copyOf, made, mark, write} from "../kit/dom.js";
 import {grow} from "./editor.js";
 import {Names} from "./names.js";
 

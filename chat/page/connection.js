@@ -2,6 +2,7 @@
 
 import {api, Failure} from "./api.js";
 import {Backoff} from "./backoff.js";
+import {socketAt} from "./base.js";
 
 /**
  * @typedef {"live" | "connecting" | "offline"} State
@@ -142,7 +143,7 @@ export class Connection {
     this.backoff.baseMs = place.retry?.base_ms ?? RETRY.base_ms;
     this.backoff.capMs = place.retry?.cap_ms ?? RETRY.cap_ms;
     this.gateway = place.gateway;
-    const url = new URL(place.url);
+    const url = socketAt(place.url);
     url.searchParams.set("ticket", place.ticket);
     const socket = new WebSocket(url);
     this.socket = socket;

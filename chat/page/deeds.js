@@ -1,9 +1,10 @@
 // What one does to a message: react, answer, edit, delete, send again what failed.
 
+import {made} from "../kit/dom.js";
 import {Actions} from "./actions.js";
 import {api} from "./api.js";
+import {at} from "./base.js";
 import {openDialog, toast} from "./dialog.js";
-import {made} from "./dom.js";
 import {Thread} from "./thread.js";
 
 /** @typedef {import("./api.js").Message} Message */
@@ -100,7 +101,7 @@ export class Deeds {
     } else if (what === "unread") {
       app.reader.markUnread(entry, message.seq).catch(say);
     } else if (what === "link") {
-      const link = new URL(`/c/${message.channel}#${message.seq}`, location.href).href;
+      const link = at(`c/${message.channel}#${message.seq}`);
       (navigator.clipboard?.writeText(link) ?? Promise.reject()).then(() => toast("Link copied."), () => toast(link));
     } else if (what === "edit") {
       this.editing = {id: message.id, place: app.room.parts.log.contains(row.root) ? app.room : app.pane.content ?? app.room};

@@ -1,6 +1,6 @@
 // A dialog: a question with fields, one answer, and what went wrong said inside it.
 
-import {copyOf, made, write} from "./dom.js";
+import {copyOf, made, write} from "../kit/dom.js";
 
 /**
  * @typedef {object} Question

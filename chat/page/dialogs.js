@@ -1,10 +1,10 @@
 // The questions the page asks: a new channel, which to join, whom to write to, a channel's settings, one's own account.
 
+import {made} from "../kit/dom.js";
 import {api} from "./api.js";
 import {titleOf} from "./channels.js";
 import {chooser} from "./chooser.js";
 import {choice, field, openDialog, toast} from "./dialog.js";
-import {made} from "./dom.js";
 
 /** @typedef {import("./app.js").App} App */
 /** @typedef {import("./chat.js").Entry} Entry */

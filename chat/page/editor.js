@@ -1,6 +1,6 @@
 // Changing what one said, in its place.
 
-import {copyOf, write} from "./dom.js";
+import {copyOf, write} from "../kit/dom.js";
 
 export class Editor {
   /** @param {import("./api.js").Message} message @param {import("./row.js").Acts} acts */

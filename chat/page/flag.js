@@ -1,6 +1,6 @@
 // Which signal flag a person flies: the same one everywhere, told apart from their neighbours'.
 
-import {mark} from "./dom.js";
+import {mark} from "../kit/dom.js";
 
 const PATTERNS = 12;
 const HUES = 6;

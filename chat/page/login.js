@@ -1,7 +1,9 @@
 // Before the chat: who are you?
 
+import {copyOf, write} from "../kit/dom.js";
+import {wayHome} from "../kit/house.js";
 import {api, Failure} from "./api.js";
-import {copyOf, write} from "./dom.js";
+import {at} from "./base.js";
 
 /**
  * @param {HTMLElement} stage @param {string} note why one is here again
@@ -9,6 +11,7 @@ import {copyOf, write} from "./dom.js";
  */
 export function logIn(stage, note = "") {
   const {root, parts} = copyOf("login");
+  wayHome(parts.home, new URL(at("")));
   stage.replaceChildren(root);
   write(parts.trouble, note);
   parts.name.focus();

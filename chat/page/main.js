@@ -1,11 +1,10 @@
 // The page begins: finds out who one is, then shows the chat, or asks.
 
+import {byId, write} from "../kit/dom.js";
 import {api, onSessionOver} from "./api.js";
 import {App} from "./app.js";
 import {Backoff} from "./backoff.js";
-import {byId, write} from "./dom.js";
 import {logIn} from "./login.js";
-import {applyTheme} from "./theme.js";
 
 /** @typedef {import("./api.js").User} User */
 
@@ -47,6 +46,5 @@ async function begin({note = "", isOut = false} = {}) {
   app.start();
 }
 
-applyTheme();
 // The server says so where it got no cookie: then to ask would only fail.
 begin({isOut: document.documentElement.dataset.session === "no"});

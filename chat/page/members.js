@@ -1,9 +1,9 @@
 // Who is in a channel, and whether they are here; members ask others in.
 
+import {arrange, made, mark, write} from "../kit/dom.js";
 import {api} from "./api.js";
-import {arrange, made, mark, write} from "./dom.js";
-import {fly} from "./flag.js";
 import {chooser} from "./chooser.js";
+import {fly} from "./flag.js";
 
 export class Members {
   /** @param {import("./app.js").App} app @param {import("./chat.js").Entry} entry */

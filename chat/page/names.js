@@ -1,6 +1,6 @@
 // Completing `@na` while one writes: a list above the box, moved through by arrows, taken by Enter or Tab.
 
-import {made, mark} from "./dom.js";
+import {made, mark} from "../kit/dom.js";
 import {fly} from "./flag.js";
 
 /** @typedef {import("./api.js").User} User */

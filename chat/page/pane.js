@@ -1,6 +1,6 @@
 // The column at the right: one thing at a time, closed by Esc.
 
-import {copyOf, write} from "./dom.js";
+import {copyOf, write} from "../kit/dom.js";
 
 /** @typedef {{root: Element, show: () => void, close?: () => void, title: () => string, focus?: () => void, name: string}} Content */
 

@@ -1,6 +1,6 @@
 // Reactions below a message, and the box of emoji to choose one from.
 
-import {arrange, made, mark, write} from "./dom.js";
+import {arrange, made, mark, write} from "../kit/dom.js";
 
 /** @typedef {import("./api.js").Message} Message */
 

@@ -1,8 +1,8 @@
 // The open channel: its head, its conversation, the line that says who types, the box to write in.
 
+import {made, mark, write} from "../kit/dom.js";
 import {titleOf} from "./channels.js";
 import {Composer} from "./composer.js";
-import {made, mark, write} from "./dom.js";
 import {itemOf, itemOfPending, Rows} from "./row.js";
 import {LogWindow} from "./window.js";
 

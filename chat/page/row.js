@@ -1,7 +1,7 @@
 // One row of a conversation: a message, or one of ours on its way.
 
+import {arrange, copyOf, made, mark, write} from "../kit/dom.js";
 import {clock, day, dayKey, full, shortClock} from "./dates.js";
-import {arrange, copyOf, made, mark, write} from "./dom.js";
 import {Editor} from "./editor.js";
 import {fly} from "./flag.js";
 import {showReactions} from "./reactions.js";

@@ -1,9 +1,9 @@
 // Looking for what was said, in all one's channels or in this one.
 
+import {made, write} from "../kit/dom.js";
 import {api} from "./api.js";
 import {titleOf} from "./channels.js";
 import {dayAndClock} from "./dates.js";
-import {made, write} from "./dom.js";
 
 const PAGE = 30;
 const PAUSE_MS = 250;

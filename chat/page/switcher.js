@@ -1,7 +1,7 @@
 // Ctrl+K: type a few letters of a channel or a person, Enter goes there.
 
+import {made, mark} from "../kit/dom.js";
 import {showMark, titleOf} from "./channels.js";
-import {made, mark} from "./dom.js";
 import {fly} from "./flag.js";
 
 /** @typedef {{title: string, note: string, draw: (mark: Element) => void, go: () => void, rank: number}} Target */

@@ -1,9 +1,9 @@
 // What was written, as nodes: links, code, names. Only text nodes and elements of ours; nothing in it is markup.
 
-import {made} from "./dom.js";
+import {made} from "../kit/dom.js";
 
-// A fence, a span of code, an address, a name; in this order where two could begin.
-const TOKEN = /```\n?([\s\S]+?)\n?```|`([^`\n]+)`|(https?:\/\/[^\s<>"]+)|(?<![\w@.])@([a-z0-9][a-z0-9._-]{0,31})/g;
+// A fence with the line breaks around it, a span of code, an address, a name; in this order where two could begin.
+const TOKEN = /```\n?([\s\S]+?)\n?```\n?|`([^`\n]+)`|(https?:\/\/[^\s<>"]+)|(?<![\w@.])@([a-z0-9][a-z0-9._-]{0,31})/g;
 const TRAILING = /[.,;:!?'*_~\])}]+$/;
 
 /**

@@ -1,9 +1,9 @@
 // A thread beside the conversation: its root, the replies, a box of its own.
 
+import {arrange, made, write} from "../kit/dom.js";
 import {api} from "./api.js";
 import {titleOf} from "./channels.js";
 import {Composer} from "./composer.js";
-import {arrange, made, write} from "./dom.js";
 import {itemOf, itemOfPending, Rows} from "./row.js";
 import {ThreadLog} from "./threadlog.js";
 

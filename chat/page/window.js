@@ -1,6 +1,6 @@
 // A long conversation with few rows in the page: those around what one looks at. Nothing jumps when rows come or go.
 
-import {arrange} from "./dom.js";
+import {arrange} from "../kit/dom.js";
 
 /** @typedef {import("./row.js").Item} Item */
 /**

@@ -1,7 +1,5 @@
 // Elements: copies of the templates in index.html, and writes that happen only when something changed.
 
-export const SVG = "http://www.w3.org/2000/svg";
-
 /** @param {string} id @returns {any} the element; the page is broken without it */
 export const byId = (id) => document.getElementById(id);
 
@@ -71,13 +69,4 @@ export function made(tag, text = "", className = "") {
   }
   element.textContent = text;
   return element;
-}
-
-/** @param {string} name @param {Record<string, string | number>} attributes @returns {SVGElement} */
-export function drawn(name, attributes) {
-  const element = document.createElementNS(SVG, name);
-  for (const [attribute, value] of Object.entries(attributes)) {
-    element.setAttribute(attribute, String(value));
-  }
-  return /** @type {SVGElement} */ (element);
 }

@@ -1,16 +1,16 @@
 // The token that a server may ask for: kept for this tab, asked for when an answer says that it is missing or wrong.
 
-const KEY = "hotpath-token";
+import {keep, recall} from "./memory.js";
+
+// Several systems may stand behind one origin: what one was given is not shown to the others.
+const KEY = `hotpath-token ${new URL(".", document.baseURI).pathname}`;
 export const REFUSED = "hotpath-refused";       // an event of the window: some request was refused for want of it
 
-/** A browser may forbid a page to remember; then there is no token. @returns {string} */
-export function token() {
-  try {
-    return sessionStorage.getItem(KEY) ?? "";
-  } catch {
-    return "";
-  }
-}
+/** @returns {string} empty: none */
+export const token = () => recall(KEY, "sessionStorage") ?? "";
+
+/** @param {string} text */
+export const keepToken = (text) => keep(KEY, text.trim(), "sessionStorage");
 
 /**
  * Show the form when a request was refused, and begin anew with what is typed into it.
@@ -25,7 +25,7 @@ export function openDoor(form) {
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    sessionStorage.setItem(KEY, form.token.value.trim());
+    keepToken(form.token.value);
     location.reload();
   });
 }

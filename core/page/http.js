@@ -50,11 +50,18 @@ export async function jsonOf(response) {
 
 /** @param {Response} response @returns {Promise<string>} what a problem+json says, or the status alone */
 export async function reasonOf(response) {
+  const problem = await problemOf(response);
+  return problem ? `the server answered ${response.status}: ${problem}` : `the server answered ${response.status}`;
+}
+
+/** @param {Response} response @returns {Promise<string>} each error of a problem+json, or its detail; "" when it is none */
+export async function problemOf(response) {
   try {
-    const {detail, title} = await response.clone().json();
-    return `the server answered ${response.status}: ${detail ?? title}`;
+    const {detail, title, errors = []} = await response.clone().json();
+    return errors.map((/** @type {any} */ {path, message}) => path ? `${path} ${message}` : message).join("; ")
+      || (detail ?? title ?? "");
   } catch {
-    return `the server answered ${response.status}`;
+    return "";
   }
 }
 

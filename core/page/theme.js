@@ -1,44 +1,47 @@
-// Light or dark: what the system prefers, until one says otherwise here.
+// Light or dark: what the system prefers, until one says otherwise here. early.js applies it before the first paint.
 
-const KEY = "hotpath/theme";
+const KEY = "hotpath/theme";            // the same for all pages of an origin, and in early.js
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+/** @type {Set<() => void>} */
+const listeners = new Set();
 
-const isDark = () => (document.documentElement.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
+/** @typedef {"system" | "light" | "dark"} Choice */
 
-/** A browser may forbid a page to remember; then a choice lasts as long as the page. @returns {string | null} */
-function remembered() {
+/** @returns {Choice} */
+export const chosen = () => /** @type {Choice} */ (document.documentElement.dataset.theme ?? "system");
+
+/** @returns {boolean} what is shown now */
+export const isDark = () => (chosen() === "system" ? prefersDark.matches : chosen() === "dark");
+
+/** @param {() => void} act called at each change */
+export const onTheme = (act) => listeners.add(act);
+
+/** @param {Choice} wanted */
+export function choose(wanted) {
   try {
-    return localStorage.getItem(KEY);
-  } catch {
-    return null;
-  }
+    if (wanted === "system") {
+      localStorage.removeItem(KEY);
+    } else {
+      localStorage.setItem(KEY, wanted);
+    }
+  } catch { /* A browser may forbid a page to remember. */ }
+  apply(wanted);
 }
 
-/** @param {string} theme */
-function remember(theme) {
-  try {
-    localStorage.setItem(KEY, theme);
-  } catch { /* as above */ }
-}
-
-export function applyTheme() {
-  const wanted = remembered();
+/** @param {string | null} wanted */
+function apply(wanted) {
   if (wanted === "light" || wanted === "dark") {
     document.documentElement.dataset.theme = wanted;
+  } else {
+    delete document.documentElement.dataset.theme;
   }
+  listeners.forEach((act) => act());
 }
 
-/** @param {HTMLButtonElement} button which says what it changes to */
-export function themeButton(button) {
-  const name = () => {
-    button.textContent = isDark() ? "Light colours" : "Dark colours";
-  };
-  button.addEventListener("click", () => {
-    const wanted = isDark() ? "light" : "dark";
-    remember(wanted);
-    document.documentElement.dataset.theme = wanted;
-    name();
-  });
-  prefersDark.addEventListener("change", name);
-  name();
-}
+prefersDark.addEventListener("change", () => listeners.forEach((act) => act()));
+// What is chosen on one page holds on those that are open beside it, too.
+window.addEventListener("storage", ({key, newValue}) => {
+  if (key === KEY) {
+    apply(newValue);
+  }
+});

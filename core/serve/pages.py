@@ -36,14 +36,20 @@ def picture_headers() -> tuple[tuple[str, str], ...]:
     return (("Content-Security-Policy", alone), *headers()[1:])
 
 
-def add_page(app: Router, folder: Path, *, connect: Sequence[str] = ()) -> None:
-    """Add `/`, each file in `folder`, and `/kit/NAME`; any other path stays unknown, whatever its method."""
+def add_page(app: Router, folder: Path, *, connect: Sequence[str] = ()) -> list[str]:
+    """Add `/`, each file in `folder`, and `/kit/NAME`; any other path stays unknown, whatever its method.
+
+    What was added: paths that show no data, so that whoever guards the others can leave these open.
+    """
     fields = headers(connect)
+    added = {"/": _Page(Files(str(folder)), "", fields)}
     for root, prefix in ((folder, ""), (KIT, "kit/")):
         files = Files(str(root))
         for name in sorted(path.name for path in root.iterdir()):
-            app.add("GET", f"/{prefix}{name}", _Page(files, name, fields))
-    app.add("GET", "/", _Page(Files(str(folder)), "", fields))
+            added[f"/{prefix}{name}"] = _Page(files, name, fields)
+    for path, page in added.items():
+        app.add("GET", path, page)
+    return list(added)
 
 
 class _Page:

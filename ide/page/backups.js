@@ -1,8 +1,9 @@
 // Backups: what is kept elsewhere, and a new project from one of them.
 
+import {write} from "./kit/dom.js";
 import {at} from "./base.js";
 import {confirm} from "./dialog.js";
-import {h, write} from "./dom.js";
+import {h} from "./dom.js";
 import {ago, count, moment, sizeOf} from "./words.js";
 
 /** @param {import("./project.js").ProjectPage} page @returns {HTMLElement} */

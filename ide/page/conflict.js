@@ -1,8 +1,8 @@
 // Both sides changed a file: mine, theirs, and what comes of joining them. Nothing is lost until one says which.
 
+import {isDark} from "./kit/theme.js";
 import {h} from "./dom.js";
 import {joined} from "./joining.js";
-import {isDark} from "./theme.js";
 import {codemirror, merge} from "./vendor.js";
 
 /**

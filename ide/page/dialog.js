@@ -1,6 +1,7 @@
 // A dialog: a question with fields, one answer, and what went wrong said inside it.
 
-import {h, iconButton, write} from "./dom.js";
+import {write} from "./kit/dom.js";
+import {h, iconButton} from "./dom.js";
 
 /**
  * @typedef {object} Question

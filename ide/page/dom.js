@@ -1,4 +1,4 @@
-// Elements: made in one expression, and writes that happen only when something changed.
+// Elements made in one expression, and what is said of them.
 
 /**
  * An element. `on…` are listeners, null and false leave an attribute out; strings become text, never markup.
@@ -37,37 +37,6 @@ export function icon(name) {
  */
 export const iconButton = (name, sign, act, more = {}) =>
   h("button", {type: "button", class: "plain", "aria-label": name, title: name, onclick: act, ...more}, icon(sign));
-
-/** Set text only when it changed: screen readers announce each write to a live region. @param {Element} element @param {string} text */
-export function write(element, text) {
-  if (element.textContent !== text) {
-    element.textContent = text;
-  }
-}
-
-/** Set an attribute, or take it away with null; only when it changed. @param {Element} element @param {string} name @param {string | null} value */
-export function mark(element, name, value) {
-  if (value === null) {
-    element.removeAttribute(name);
-  } else if (element.getAttribute(name) !== value) {
-    element.setAttribute(name, value);
-  }
-}
-
-/** Make the children of `parent` these; those that stay are not moved, so they keep the focus. @param {Element} parent @param {Element[]} wanted */
-export function arrange(parent, wanted) {
-  const staying = new Set(wanted);
-  for (const child of [...parent.children]) {
-    if (!staying.has(child)) {
-      child.remove();
-    }
-  }
-  wanted.forEach((child, place) => {
-    if (parent.children[place] !== child) {
-      parent.insertBefore(child, parent.children[place] ?? null);
-    }
-  });
-}
 
 const announcer = h("div", {class: "sr", "aria-live": "polite", id: "announcer"});
 

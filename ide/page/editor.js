@@ -1,7 +1,7 @@
 // The editor: one CodeMirror view, in which the buffers' states take turns.
 
+import {isDark, onTheme} from "./kit/theme.js";
 import {languageOf} from "./languages.js";
-import {isDark, onTheme} from "./theme.js";
 import {codemirror, codemirrorMore} from "./vendor.js";
 
 /** @typedef {import("./buffer.js").Buffer} Buffer */

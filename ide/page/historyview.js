@@ -1,11 +1,11 @@
 // Earlier contents of a file, also of one that was deleted: look, compare, restore.
 
-import {textOf} from "./buffer.js";
+import {isDark} from "./kit/theme.js";
 import {shown} from "./base.js";
+import {textOf} from "./buffer.js";
 import {openDialog} from "./dialog.js";
 import {h} from "./dom.js";
 import {note} from "./notes.js";
-import {isDark} from "./theme.js";
 import {codemirror, merge} from "./vendor.js";
 import {ago, moment, sizeOf} from "./words.js";
 

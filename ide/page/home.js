@@ -1,9 +1,11 @@
 // The first page: past projects, a filter, and what one does with them.
 
+import {arrange, mark, write} from "./kit/dom.js";
+import {wayHome} from "./kit/house.js";
 import {ProjectApi, tell} from "./api.js";
 import {at} from "./base.js";
 import {field, openDialog} from "./dialog.js";
-import {announce, arrange, h, icon, mark, write} from "./dom.js";
+import {announce, h, icon} from "./dom.js";
 import {menuButton} from "./menu.js";
 import {newProject} from "./newproject.js";
 import {complain, note} from "./notes.js";
@@ -34,8 +36,10 @@ class Home {
   async open() {
     const {templates} = await tell("GET", "api/templates");
     templates.forEach((/** @type {import("./api.js").Template} */ {name, title}) => this.titles.set(name, title));
+    const up = h("a", {class: "up"}, h("img", {src: at("static/icon.svg"), alt: ""}));
+    wayHome(up, new URL(at("")));
     document.getElementById("stage")?.replaceChildren(h("div", {class: "home"},
-      h("header", {}, h("span", {class: "brand grow"}, h("img", {src: at("static/icon.svg"), alt: ""}), "hotpath ide"), themeButton()),
+      h("header", {}, h("span", {class: "brand grow"}, up, "hotpath ide"), themeButton()),
       h("div", {class: "top"}, h("h1", {}, "Projects"), this.filterBox,
         h("button", {type: "button", class: "primary", onclick: () => newProject(this.projects)}, icon("plus"), "New project")),
       this.trouble, this.list, this.empty));

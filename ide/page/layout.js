@@ -1,6 +1,7 @@
 // Which panes are shown, and how large: dragged or by arrow keys, kept in this browser. A phone shows one at a time.
 
-import {h, mark} from "./dom.js";
+import {mark} from "./kit/dom.js";
+import {h} from "./dom.js";
 
 /** @typedef {"side" | "terminal" | "preview"} Pane */
 

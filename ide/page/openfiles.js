@@ -1,8 +1,9 @@
 // The open files: a tab each, one of them in the editor; kept across a reload.
 
-import {Buffer, textOf} from "./buffer.js";
+import {mark, write} from "./kit/dom.js";
 import {isWithin, lastOf, shown} from "./base.js";
-import {announce, h, icon, mark, write} from "./dom.js";
+import {Buffer, textOf} from "./buffer.js";
+import {announce, h, icon} from "./dom.js";
 import {Drafts} from "./drafts.js";
 import {Editor} from "./editor.js";
 import {complain} from "./notes.js";

@@ -1,6 +1,7 @@
 // Packages, by name: installed in a sandbox of their own, which alone has network.
 
-import {h, write} from "./dom.js";
+import {write} from "./kit/dom.js";
+import {h} from "./dom.js";
 
 /** @param {import("./project.js").ProjectPage} page @returns {HTMLElement} */
 export function open(page) {

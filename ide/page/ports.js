@@ -1,6 +1,7 @@
 // The ports on which the program listens, as the server finds them. The pane that shows them is loaded when it is needed.
 
-import {announce, h, mark, write} from "./dom.js";
+import {mark, write} from "./kit/dom.js";
+import {announce, h} from "./dom.js";
 import {note} from "./notes.js";
 
 /** @typedef {{port: number, url: string, process: string}} Port */

@@ -1,9 +1,10 @@
 // A project's page: the parts, put together, and what the server tells given to each.
 
+import {mark, write} from "./kit/dom.js";
 import {ProjectApi} from "./api.js";
 import {at, socketAt} from "./base.js";
 import {commandsOf, watchKeys} from "./commands.js";
-import {announce, h, icon, iconButton, mark, write} from "./dom.js";
+import {announce, h, icon, iconButton} from "./dom.js";
 import {Events} from "./events.js";
 import {isNarrow, Layout} from "./layout.js";
 import {complain, note} from "./notes.js";

@@ -1,7 +1,8 @@
 // Search in files: what, how, and where it stands.
 
+import {write} from "./kit/dom.js";
 import {hrefOf} from "./base.js";
-import {calmly, h, write} from "./dom.js";
+import {calmly, h} from "./dom.js";
 import {count} from "./words.js";
 
 /** @typedef {{path: string, href?: string, line: number, column: number, length: number, text: string}} Match */

@@ -1,7 +1,8 @@
 // What is always in sight: whether all is saved, the line to the server, the cursor's place, the idle countdown.
 
-import {h, mark, write} from "./dom.js";
-import {clock} from "./words.js";
+import {mark, write} from "./kit/dom.js";
+import {clock} from "./clock.js";
+import {h} from "./dom.js";
 
 /** @typedef {import("./buffer.js").Status} SaveStatus */
 

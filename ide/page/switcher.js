@@ -1,7 +1,8 @@
 // A few letters, and Enter: to a file, or to a command.
 
+import {mark} from "./kit/dom.js";
 import {hrefOf, shown} from "./base.js";
-import {h, keysHere, mark} from "./dom.js";
+import {h, keysHere} from "./dom.js";
 import {complain} from "./notes.js";
 
 /** @typedef {{title: string, note?: string, keys?: string, go: () => unknown}} Choice */

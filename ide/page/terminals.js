@@ -1,10 +1,11 @@
 // The terminals of a project, a tab each: shells, the program that was started, set-up.
 
-import {announce, arrange, h, iconButton, mark, write} from "./dom.js";
+import {arrange, mark, write} from "./kit/dom.js";
+import {onTheme} from "./kit/theme.js";
+import {clock} from "./clock.js";
+import {announce, h, iconButton} from "./dom.js";
 import {complain, note} from "./notes.js";
 import {palette} from "./palette.js";
-import {onTheme} from "./theme.js";
-import {clock} from "./words.js";
 
 /** @typedef {import("./api.js").Terminal} Terminal */
 /** @typedef {{info: Terminal, view: any, pane: HTMLElement, tab: HTMLElement, label: HTMLElement, dot: HTMLElement, began_ms: number | null, ended_ms: number | null, title: string, isKept: boolean}} Shown */

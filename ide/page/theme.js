@@ -1,36 +1,15 @@
-// Light or dark: what the system prefers, until one says otherwise here. early.js applies it before the first paint.
+// The button and the command for the theme: what the system prefers, light, dark, and round again.
 
-import {announce, h, icon, mark} from "./dom.js";
+import {mark} from "./kit/dom.js";
+import {choose, chosen, isDark, onTheme} from "./kit/theme.js";
+import {announce, h, icon} from "./dom.js";
 
-const KEY = "hotpath-ide/theme";
-const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+/** @type {import("./kit/theme.js").Choice[]} */
 const ORDER = ["system", "light", "dark"];
-/** @type {Set<() => void>} */
-const listeners = new Set();
 
-/** @returns {boolean} what is shown now */
-export const isDark = () => (document.documentElement.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
-
-/** @param {() => void} act called at each change */
-export const onTheme = (act) => listeners.add(act);
-
-const told = () => listeners.forEach((act) => act());
-prefersDark.addEventListener("change", told);
-
-const chosen = () => document.documentElement.dataset.theme ?? "system";
-
-/** The next one: system, light, dark. */
 export function nextTheme() {
-  const wanted = ORDER[(ORDER.indexOf(chosen()) + 1) % ORDER.length];
-  if (wanted === "system") {
-    localStorage.removeItem(KEY);
-    delete document.documentElement.dataset.theme;
-  } else {
-    localStorage.setItem(KEY, wanted);
-    document.documentElement.dataset.theme = wanted;
-  }
-  announce(`Theme: ${wanted}`);
-  told();
+  choose(ORDER[(ORDER.indexOf(chosen()) + 1) % ORDER.length]);
+  announce(`Theme: ${chosen()}`);
 }
 
 /** @returns {HTMLButtonElement} */

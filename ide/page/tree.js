@@ -1,7 +1,8 @@
 // The tree of files: folders are listed when they are opened, and follow what the server tells.
 
+import {mark} from "./kit/dom.js";
 import {folderOf, hrefOf, isWithin, lastOf, shown, within} from "./base.js";
-import {h, icon, mark} from "./dom.js";
+import {h, icon} from "./dom.js";
 
 /**
  * @typedef {{href: string, name: string, kind: "file" | "dir" | "link" | "other", children: Map<string, Node> | null, isOpen: boolean,

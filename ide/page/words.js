@@ -25,13 +25,5 @@ export function ago(time) {
 /** @param {string} time RFC 3339 @returns {string} */
 export const moment = (time) => new Date(time).toLocaleString("en", {dateStyle: "medium", timeStyle: "short"});
 
-/** @param {number} seconds @returns {string} 0:07, 12:30, 1:02:03 */
-export function clock(seconds) {
-  const whole = Math.max(0, Math.floor(seconds));
-  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  return (parts[0] ? [String(parts[0]), String(parts[1]).padStart(2, "0")] : [String(parts[1])])
-    .concat(String(parts[2]).padStart(2, "0")).join(":");
-}
-
 /** @param {number} n @param {string} thing @returns {string} */
 export const count = (n, thing) => `${n.toLocaleString("en")} ${thing}${n === 1 ? "" : "s"}`;

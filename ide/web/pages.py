@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hotpath.core.serve import Request, Response, Router
+from hotpath.core.serve.pages import KIT
 
 from .asked import is_known
 from .problems import refused
@@ -44,8 +45,9 @@ class Pages:
     def __init__(self, host: str, port: Callable[[], int], folder: Path = FOLDER) -> None:
         """`host`: of previews, with {key}; `port`: where they are, asked once that is known."""
         self._files = {
-            path.relative_to(folder).as_posix(): read(path, folder)
-            for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".gz"}
+            **{path.relative_to(folder).as_posix(): read(path, folder)
+               for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".gz"},
+            **{f"kit/{path.name}": read(path, KIT) for path in sorted(KIT.iterdir())}}
         self._host = host
         self._port = port
 

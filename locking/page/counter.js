@@ -57,7 +57,7 @@ async function add(n) {
     tell({policy, sent: n, tries, refused, counted: after - before, value: after, tookMs});
   } catch (error) {
     write(byId("counter-said"), `It did not count: ${/** @type {Error} */ (error).message}.`);
-    mark(byId("counter-said"), "data-mood", "bad");
+    mark(byId("counter-said"), "data-mood", "unwell");
   }
   buttons.forEach((button) => mark(button, "aria-disabled", null));
   isBusy = false;
@@ -75,13 +75,13 @@ function tell({policy, sent, tries, refused, counted, value, tookMs}) {
     ? `${acknowledged} were acknowledged, but the counter rose by ${counted}: ${lost} lost.`
     : `${acknowledged} acknowledged, ${counted} counted. The counter is at ${value}.`;
   write(byId("counter-said"), verdict + gaveUp);
-  mark(byId("counter-said"), "data-mood", lost > 0 ? "bad" : "well");
+  mark(byId("counter-said"), "data-mood", lost > 0 ? "unwell" : "well");
   byId("bursts-wide").hidden = false;
   const row = made("tr");
   const head = made("th", sentenceCase(policy));
   head.scope = "row";
   const mean = acknowledged === 0 ? "none" : (tries.reduce((sum, one) => sum + one, 0) / acknowledged).toFixed(1);
   row.append(head, ...[acknowledged, counted, lost, mean, duration(tookMs)].map((cell) => made("td", String(cell), "number")));
-  mark(row, "data-mood", lost > 0 ? "bad" : null);
+  mark(row, "data-mood", lost > 0 ? "unwell" : null);
   byId("bursts").prepend(row);
 }

@@ -4,11 +4,12 @@ import {beginCounter} from "./counter.js";
 import {beginItems} from "./items.js";
 import {byId} from "./kit/dom.js";
 import {openDoor} from "./kit/door.js";
-import {applyTheme, themeButton} from "./kit/theme.js";
+import {wayHome} from "./kit/house.js";
+import {themeButton} from "./kit/themebutton.js";
 import {beginScenarios} from "./scenarios.js";
 import {beginStudy} from "./study.js";
 
-applyTheme();
+wayHome(byId("up"));
 themeButton(byId("theme"));
 openDoor(byId("door"));
 beginScenarios();

@@ -53,7 +53,7 @@ export class Pane {
       this.theirs = "";
       await work();
     } catch (error) {
-      this.#say(`Nothing was sent or nothing came back: ${/** @type {Error} */ (error).message}.`, "bad");
+      this.#say(`Nothing was sent or nothing came back: ${/** @type {Error} */ (error).message}.`, "unwell");
     }
     this.#render();
   }
@@ -61,7 +61,7 @@ export class Pane {
   async #read() {
     const response = await this.#send("GET", this.#path);
     if (!response.ok) {
-      this.#say(response.status === 404 ? "This item is gone." : `The server answered ${response.status}.`, "bad");
+      this.#say(response.status === 404 ? "This item is gone." : `The server answered ${response.status}.`, "unwell");
       return;
     }
     const item = await response.json();
@@ -84,7 +84,7 @@ export class Pane {
       this.theirs = response.headers.get("ETag") ?? "";
       const now = await (await ask(this.#path)).json();
       this.#say(`Refused: you edited version ${versionOf(this.etag)}, but version ${versionOf(this.theirs)} is there by now. `
-        + `It reads “${now.title}: ${now.body ?? ""}”. Nothing was overwritten.`, "bad");
+        + `It reads “${now.title}: ${now.body ?? ""}”. Nothing was overwritten.`, "unwell");
     } else if (response.status === 423) {
       await this.#sayLocked(response);
     } else {
@@ -131,16 +131,16 @@ export class Pane {
     const when = wait ? ` Try again in ${wait} s.` : "";
     if (this.lock.isHeld) {
       this.lock.drop();
-      this.#say(`Refused: your lock is no longer valid${owner ? `; ${owner} holds it` : ""}.${when}`, "bad");
+      this.#say(`Refused: your lock is no longer valid${owner ? `; ${owner} holds it` : ""}.${when}`, "unwell");
     } else {
-      this.#say(`Refused: ${owner ?? "somebody else"} holds the lock.${when}`, "bad");
+      this.#say(`Refused: ${owner ?? "somebody else"} holds the lock.${when}`, "unwell");
     }
   }
 
   /** @param {Response} response */
   async #sayRefused(response) {
     const {detail, title} = await response.json().catch(() => ({}));
-    this.#say(`The server answered ${response.status}: ${detail ?? title ?? response.statusText}.`, "bad");
+    this.#say(`The server answered ${response.status}: ${detail ?? title ?? response.statusText}.`, "unwell");
   }
 
   /**
@@ -164,7 +164,7 @@ export class Pane {
     return response;
   }
 
-  /** @param {string} text @param {"plain" | "well" | "bad"} mood */
+  /** @param {string} text @param {"plain" | "well" | "unwell"} mood */
   #say(text, mood) {
     write(this.parts.answer, text);
     mark(this.parts.answer, "data-mood", mood);

@@ -31,10 +31,10 @@ async function load() {
   } catch (error) {
     const {message, status} = /** @type {import("./kit/http.js").Failure} */ (error);
     if (status === 401) {
-      say(`No scenarios: ${message}.`, "bad");
+      say(`No scenarios: ${message}.`, "unwell");
       return;
     }
-    say(`No scenarios yet: ${message}. Trying again…`, "bad");
+    say(`No scenarios yet: ${message}. Trying again…`, "unwell");
     setTimeout(load, ASK_AGAIN_MS);
     return;
   }
@@ -112,7 +112,7 @@ async function busy(work) {
     await work();
     say("", "waiting");
   } catch (error) {
-    say(`It did not run: ${/** @type {Error} */ (error).message}. Try again in a moment.`, "bad");
+    say(`It did not run: ${/** @type {Error} */ (error).message}. Try again in a moment.`, "unwell");
   } finally {
     mark(byId("stage"), "aria-busy", "false");
     buttons.forEach((button) => mark(button, "aria-disabled", null));
@@ -140,7 +140,7 @@ function play(result) {
   replay(result, scenarioOf(result.scenario).title);
 }
 
-/** @param {string} text @param {"waiting" | "bad"} mood */
+/** @param {string} text @param {"waiting" | "unwell"} mood */
 function say(text, mood) {
   write(byId("trouble"), text);
   mark(byId("trouble"), "data-mood", mood);

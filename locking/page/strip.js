@@ -1,6 +1,7 @@
 // The whole run on one line of real time: a tick for each statement, a bar for each wait.
 
-import {drawn, made, mark} from "./kit/dom.js";
+import {made, mark} from "./kit/dom.js";
+import {drawn} from "./kit/svg.js";
 import {hueOf} from "./timeline.js";
 import {duration, markOf} from "./trace.js";
 

@@ -26,7 +26,7 @@ export async function beginStudy() {
     arrange(byId("studies"), studies.map(shownStudy));
   } catch (error) {
     write(byId("study-said"), `The study cannot be read: ${/** @type {Error} */ (error).message}. Trying again…`);
-    mark(byId("study-said"), "data-mood", "bad");
+    mark(byId("study-said"), "data-mood", "unwell");
     setTimeout(beginStudy, ASK_AGAIN_MS);
   }
 }

@@ -22,7 +22,7 @@ HUES = 8
 MOVING = (MoveState.PLANNED, MoveState.DUAL, MoveState.COMPLETE, MoveState.REVERSE)
 
 # The colours of the page, by a shard's place in the list.
-LIGHT = ("#1864ab", "#c2410c", "#2b7a3d", "#7b2cbf", "#a61e4d", "#0b7285", "#846358", "#5c6f00")
+LIGHT = ("#1864ab", "#c2410c", "#2b7a3d", "#7b2cbf", "#a61e4d", "#0b7285", "#7b5b50", "#566700")
 DARK = ("#74b8f5", "#ff9466", "#7fd491", "#c79bf2", "#f78fb3", "#66d9e8", "#d0b8ac", "#c0d860")
 
 

@@ -51,8 +51,7 @@ class Service:
                        lambda: self._status).routes(app)
         self._feed = Feed(lambda: self._status)
         self._feed.routes(app)
-        pages.routes(app)
-        app.guard = guard(self._token, pages.paths(), realm="hotpath-shard")
+        app.guard = guard(self._token, pages.routes(app), realm="hotpath-shard")
         app.exposed = self._exposed
         app.at_worker(self._attach)
         app.at_open(self._open)

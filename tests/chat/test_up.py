@@ -13,7 +13,6 @@ import pytest
 import redis as redis_client
 
 from hotpath.chat.parts import n_assignable
-from hotpath.chat.up import Voice
 from hotpath.core.config import Address
 from tests.chat.ups import CHAT, UP_WITHIN_S, ask, chat_up
 from tests.waiting import is_alive, running, wait_for
@@ -250,26 +249,6 @@ def test_a_part_that_cannot_start_ends_all(tmp_path):
     with running([*CHAT, "up", "--data", str(folder), "--listen", "127.0.0.1:0"]) as process:
         assert process.wait(UP_WITHIN_S) == 1
         assert "cannot go on without api" in process.output
-
-
-def test_a_reader_that_sleeps_stops_nobody():
-    reading, writing = os.pipe()
-    try:
-        voice = Voice(writing)
-        for _ in range(10_000):
-            voice.say("x" * 100)
-        os.set_blocking(reading, False)
-        while True:
-            try:
-                os.read(reading, 65536)
-            except BlockingIOError:
-                break
-        voice.say("again")
-        assert re.fullmatch(rb"\(\d+ lines dropped: nobody read them\)\nagain\n", os.read(reading, 65536))
-    finally:
-        os.close(reading)
-        voice.say("nobody is left")
-        os.close(writing)
 
 
 def test_several_api_processes_share_an_address_over_mariadb(mariadb, tmp_path):

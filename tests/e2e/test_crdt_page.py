@@ -380,7 +380,7 @@ def test_everything_is_done_by_keyboard(view, demo):
 def test_the_verdict_is_announced(view, demo):
     status = view.page.locator("#verdict")
     assert status.get_attribute("role") == "status"
-    expect(status).to_have_attribute("data-mood", "agree")
+    expect(status).to_have_attribute("data-mood", "well")
 
 
 @pytest.mark.parametrize("width", [360, 400, 800, 1280, 2000])

@@ -32,7 +32,8 @@ export class Column {
     root.dataset.name = replica.name;
     root.setAttribute("aria-label", `Replica ${replica.name}`);
     parts.address.href = replica.api.base;
-    write(parts.address, `${new URL(replica.api.base).host}${isSelf ? " · here" : ""}`);
+    const {host, pathname} = new URL(replica.api.base);        // behind one door they differ by their paths alone
+    write(parts.address, `${host}${pathname.replace(/\/$/, "")}${isSelf ? " · here" : ""}`);
     parts.isolate.addEventListener("click", () => isolate(replica, !this.isCutOff));
     parts.add.addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();

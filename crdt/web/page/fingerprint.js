@@ -1,6 +1,7 @@
 // A root digest at a glance: four coloured squares and its first digits. Equal states look equal.
 
-import {drawn, write} from "./kit/dom.js";
+import {write} from "./kit/dom.js";
+import {drawn} from "./kit/svg.js";
 
 const SQUARES = 4;
 const SIZE = 12;

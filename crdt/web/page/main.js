@@ -3,6 +3,8 @@
 import {Column} from "./column.js";
 import {compare} from "./compare.js";
 import {arrange, byId, mark, write} from "./kit/dom.js";
+import {wayHome} from "./kit/house.js";
+import {themeButton} from "./kit/themebutton.js";
 import {Group} from "./group.js";
 import {Links, pairs, setCut} from "./links.js";
 import {Losses} from "./losses.js";
@@ -43,7 +45,7 @@ async function begin() {
     setInterval(sample, SAMPLE_MS);
   } catch (error) {
     write(byId("verdict"), `This replica ${/** @type {Error} */ (error).message}. Trying again…`);
-    mark(byId("verdict"), "data-mood", "error");
+    mark(byId("verdict"), "data-mood", "unwell");
     setTimeout(begin, ASK_AGAIN_MS);
   }
 }
@@ -168,6 +170,8 @@ async function trouble() {
   renderSoon();
 }
 
+wayHome(byId("up"));
+themeButton(byId("theme"));
 group.onArrival = losses.arrived.bind(losses);
 group.addEventListener("change", renderSoon);
 group.followVisibility();

@@ -1,6 +1,7 @@
 // Convergence over time: for each replica a strip as high as it is behind, the last minute from left to right.
 
-import {arrange, drawn, mark} from "./kit/dom.js";
+import {arrange, mark} from "./kit/dom.js";
+import {drawn} from "./kit/svg.js";
 import {badge} from "./row.js";
 
 const SAMPLES = 240;

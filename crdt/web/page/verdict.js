@@ -1,6 +1,6 @@
 // The one sentence: do they agree?
 
-/** @typedef {{text: string, mood: "agree" | "differ" | "waiting" | "error"}} Verdict */
+/** @typedef {{text: string, mood: "well" | "caution" | "waiting" | "unwell"}} Verdict */
 
 const NUMBERS = ["no", "one", "two", "three", "four", "five"];
 
@@ -56,7 +56,7 @@ export function verdictOn(replicas, comparison) {
 
   if (comparison.split.size > 0) {
     clauses.push(difference(comparison.groups, comparison.split.size));
-    return {text: sentence(clauses), mood: "differ"};
+    return {text: sentence(clauses), mood: "caution"};
   }
   if (known.length > 0) {
     const roots = new Set(known.map(({digest}) => digest?.root));
@@ -67,7 +67,7 @@ export function verdictOn(replicas, comparison) {
     }
     clauses.push(agreement(known.map(({name}) => name), isEverybody));
   }
-  const mood = silent.length > 0 ? "error" : late.length > 0 ? "waiting" : "agree";
+  const mood = silent.length > 0 ? "unwell" : late.length > 0 ? "waiting" : "well";
   return {text: sentence(clauses), mood};
 }
 

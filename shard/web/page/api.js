@@ -1,29 +1,8 @@
 // The router's HTTP: requests with the token, and failures said as sentences.
 
+import {Failure, ask as tryTo, posting, problemOf} from "./kit/http.js";
+
 const PATIENCE_MS = 15_000;
-const PLACE = "hotpath-shard-token";
-
-/** What went wrong, for the reader. `status` is 0 when nothing answered. */
-export class Failure extends Error {
-  /** @param {string} message @param {number} status */
-  constructor(message, status) {
-    super(message);
-    this.status = status;
-  }
-}
-
-/** @returns {string} */
-export const token = () => sessionStorage.getItem(PLACE) ?? "";
-
-/** @param {string} text */
-export function keepToken(text) {
-  sessionStorage.setItem(PLACE, text);
-}
-
-/** @returns {Record<string, string>} */
-function credentials() {
-  return token() ? {Authorization: `Bearer ${token()}`} : {};
-}
 
 /**
  * @param {string} path relative to the page, which may stand behind a prefix
@@ -31,17 +10,12 @@ function credentials() {
  * @returns {Promise<Response>} one that is ok
  */
 export async function ask(path, options = {}) {
-  let response;
-  try {
-    response = await fetch(new URL(path, document.baseURI), {
-      cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS), ...options,
-      headers: {...credentials(), ...options.headers},
-    });
-  } catch {
+  const response = await tryTo(path, {patienceMs: PATIENCE_MS, ...options}).catch((failure) => failure.response);
+  if (!response) {
     throw new Failure("The router does not answer.", 0);
   }
   if (!response.ok) {
-    throw new Failure(await reasonOf(response), response.status);
+    throw new Failure(await problemOf(response) || `The router answered ${response.status}.`, response.status, response);
   }
   return response;
 }
@@ -52,18 +26,5 @@ export async function ask(path, options = {}) {
  * @returns {Promise<any>}
  */
 export async function send(method, path, body) {
-  const options = body === undefined ? {method} :
-    {method, body: JSON.stringify(body), headers: {"Content-Type": "application/json"}};
-  return (await ask(path, options)).json();
-}
-
-/** @param {Response} response @returns {Promise<string>} what a problem+json says, or the status alone */
-async function reasonOf(response) {
-  try {
-    const {detail, title, errors} = await response.json();
-    return (errors ?? []).map((/** @type {any} */ one) => one.path ? `${one.path} ${one.message}` : one.message).join("; ")
-      || detail || title;
-  } catch {
-    return `The router answered ${response.status}.`;
-  }
+  return (await ask(path, body === undefined ? {method} : {...posting(body), method})).json();
 }

@@ -1,6 +1,7 @@
 // A bar as SVG: attributes only, as the page's policy lets no style in.
 
-import {drawn, mark} from "./dom.js";
+import {mark} from "./kit/dom.js";
+import {drawn} from "./kit/svg.js";
 
 export class Bar {
   /** @param {Element} place */

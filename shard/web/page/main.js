@@ -1,14 +1,17 @@
 // The page: listens to the cluster, draws what it hears, and hands on what is clicked.
 
-import {Failure, ask, keepToken, send, token} from "./api.js";
-import {arrange, byId, mark, write} from "./dom.js";
+import {ask, send} from "./api.js";
+import {arrange, byId, mark, write} from "./kit/dom.js";
+import {keepToken, token} from "./kit/door.js";
+import {wayHome} from "./kit/house.js";
+import {themeButton} from "./kit/themebutton.js";
 import {counted, sentence} from "./format.js";
 import {Move, sentenceOf, spokenOf} from "./move.js";
 import {Ring} from "./ring.js";
 import {Shards} from "./shards.js";
 import {Stream} from "./stream.js";
 
-const HUES = 8;                     // colours in theme.css
+const HUES = 8;                     // colours in kit/theme.css
 
 /** @type {any} */
 let cluster = null;
@@ -56,7 +59,7 @@ function broken(failure) {
   }
 }
 
-/** @param {Failure | Error & {status?: number}} failure */
+/** @param {Error & {status?: number}} failure */
 function showDoor(failure) {
   const isFirst = byId("door").hidden;
   byId("door").hidden = false;
@@ -73,7 +76,7 @@ function showDoor(failure) {
 function verdict(text, mood) {
   write(byId("verdict"), text);
   mark(byId("verdict"), "data-mood", mood);
-  if (mood !== "moving") {
+  if (mood !== "caution") {          // a move is told in larger steps
     write(byId("said"), text);
   }
 }
@@ -91,7 +94,7 @@ function render() {
   if (down.length > 0) {
     verdict(`${down.join(", ")} ${down.length === 1 ? "does" : "do"} not answer.`, "unwell");
   } else if (reshard) {
-    verdict(sentenceOf(reshard), reshard.error ? "unwell" : "moving");
+    verdict(sentenceOf(reshard), reshard.error ? "unwell" : "caution");
     write(byId("said"), spokenOf(reshard));
   } else {
     verdict(`Stable: ${counted(cluster.shards.length, "shard")}, all up.`, "well");
@@ -143,7 +146,7 @@ async function attempt(change) {
   try {
     await change();
   } catch (error) {
-    const failure = /** @type {Failure} */ (error);
+    const failure = /** @type {import("./kit/http.js").Failure} */ (error);
     if (failure.status === 401) {
       showDoor(failure);
       return;
@@ -204,9 +207,11 @@ byId("add").addEventListener("submit", (/** @type {Event} */ event) => {
 
 byId("door-form").addEventListener("submit", (/** @type {Event} */ event) => {
   event.preventDefault();
-  keepToken(byId("token").value.trim());
+  keepToken(byId("token").value);
   verdict("Asking the router…", "waiting");
   stream.start();
 });
 
+wayHome(byId("up"));
+themeButton(byId("theme"));
 stream.start();

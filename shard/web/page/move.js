@@ -1,7 +1,7 @@
 // The move under way: how far it is, and the hands that steer it.
 
 import {Bar} from "./bar.js";
-import {arrange, byId, mark, write} from "./dom.js";
+import {arrange, byId, mark, write} from "./kit/dom.js";
 import {duration, percent, whole} from "./format.js";
 
 const STEPS = ["preparing", "opening", "copying", "verifying", "verified", "completing", "cleaning", "done"];

@@ -1,7 +1,8 @@
 // The ring: the router's own picture of it, drawn anew in the page's colours.
 
 import {ask} from "./api.js";
-import {arrange, byId, drawn, mark, write} from "./dom.js";
+import {arrange, byId, mark, write} from "./kit/dom.js";
+import {drawn} from "./kit/svg.js";
 import {counted, percent} from "./format.js";
 
 const SIZE = 320;

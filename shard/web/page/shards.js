@@ -1,7 +1,7 @@
 // One card for each shard: what it has, and how it is.
 
 import {Bar} from "./bar.js";
-import {arrange, byId, copyOf, mark, write} from "./dom.js";
+import {arrange, byId, copyOf, mark, write} from "./kit/dom.js";
 import {percent, whole} from "./format.js";
 
 export class Shards {
@@ -26,7 +26,7 @@ export class Shards {
       write(parts.name, shard.name);
       const word = shard.up ? (shard.state === "active" ? "up" : shard.state) : "down";
       write(parts.state, word);
-      mark(parts.state, "data-mood", !shard.up ? "unwell" : shard.state === "active" ? "well" : "moving");
+      mark(parts.state, "data-mood", !shard.up ? "unwell" : shard.state === "active" ? "well" : "caution");
       bar.show(shard.share / largest);
       write(parts.slots, `${whole(shard.slots)}, ${percent(shard.share)}`);
       const rows = Object.entries(shard.rows ?? {});

@@ -1,7 +1,10 @@
 """The page and its files."""
+import re
+
 import pytest
 
 from hotpath.chat.api.pages import FOLDER, policy
+from hotpath.core.serve.pages import KIT
 
 ONE_ENGINE = True
 
@@ -44,7 +47,31 @@ def test_each_file_of_the_page_has_the_type_a_browser_asks_for(api, path):
     assert (part.status, part.body) == (206, answer.body[1:4])
 
 
-@pytest.mark.parametrize("path", ["/page/", "/page/nothing.js", "/page/..%2f..%2fauth.py", "/page/../config.py",
+@pytest.mark.parametrize("path", sorted(path.name for path in KIT.iterdir()))
+def test_each_file_of_the_kit_is_beside_the_page(api, path):
+    answer = api.caller().get(f"/kit/{path}")
+    assert (answer.status, answer.body) == (200, (KIT / path).read_bytes())
+
+
+@pytest.mark.parametrize(("path", "up"), [("/", ""), ("/c/1", "../")])
+def test_what_the_page_loads_is_found_from_where_it_is(api, path, up):
+    """Behind any prefix: nothing begins at the root."""
+    found = re.findall(r'(?:href|src)="([^"#]+)"', api.caller().get(path).body.decode())
+    assert len(found) > 8
+    for address in found:
+        assert address.startswith((f"{up}page/", f"{up}kit/")), address
+        assert api.caller().get(f"/{address.removeprefix(up)}").status == 200
+
+
+@pytest.mark.parametrize("path", sorted(path.name for path in FOLDER.iterdir()))
+def test_no_address_in_the_page_begins_at_the_root(path):
+    text = (FOLDER / path).read_text()
+    assert not re.search(r"""(?:src|href|from|url|fetch|at|ask)\s*[=(]?\s*(?:"[A-Z]+", )?["'`]/""", text)
+
+
+@pytest.mark.parametrize("path", ["/kit/", "/kit/nothing.js", "/kit/..%2fserve%2fpages.py",
+                                  "/page/", "/page/nothing.js",
+                                  "/page/..%2f..%2fauth.py", "/page/../config.py",
                                   "/page/%2e%2e/config.py", "/page/.hidden", "/page//index.html", "/page/%00", "/c/0",
                                   "/page/a/%2e%2e/index.html", "/page/index.html/", "/c/1/"])
 def test_nothing_else_is_served(api, path):

@@ -4,6 +4,7 @@ from flask import Flask, request
 
 from hotpath.chat.api.problems import Refusal
 from hotpath.chat.api.sessions import CACHE_S, MAX_CACHED, MAX_TOKEN, Sessions, cookie, cookie_of, token_of
+from hotpath.chat.config import ChatConfig
 
 app = Flask(__name__)
 USER = {"id": 7, "name": "ann", "admin": False}
@@ -157,3 +158,9 @@ def test_a_foreign_page_does_not_write_with_the_cookie(sessions, method, headers
 def test_a_cookie_is_for_us_alone():
     assert cookie("t", max_age_s=5, is_secure=False) == "hp_session=t; Path=/; Max-Age=5; HttpOnly; SameSite=Lax"
     assert cookie("t", max_age_s=5, is_secure=True).endswith("; Secure")
+
+
+def test_behind_a_prefix_the_cookie_is_for_what_is_below_it():
+    assert "; Path=/chat; " in cookie("t", max_age_s=5, is_secure=False, path="/chat")
+    for url, path in ((None, "/"), ("http://h:1", "/"), ("http://h/", "/"), ("https://h/chat/", "/chat")):
+        assert ChatConfig(public_url=url).public_path == path

@@ -50,6 +50,13 @@ def test_what_is_not_the_page_stays_unknown(address, path):
     assert fetch(address, path).status == 404
 
 
+def test_what_was_added_is_told(tmp_path):
+    (tmp_path / "index.html").write_text("")
+    app = Router()
+    assert add_page(app, tmp_path) == ["/", "/index.html", *(f"/kit/{path.name}" for path in SHARED)]
+    assert sorted(route.pattern for route in app.routes) == sorted(add_page(Router(), tmp_path))
+
+
 @pytest.mark.parametrize("path", SHARED, ids=lambda path: path.name)
 def test_the_kit_makes_no_markup_of_data_and_works_behind_a_prefix(path):
     text = re.sub(r"http://www\.w3\.org/\S+", "", path.read_text())

@@ -123,14 +123,14 @@ VERDICT = """m.verdictOn(x.replicas.map(([name, state, root, fresh]) => (
 
 
 @pytest.mark.parametrize(("replicas", "groups", "split", "text", "mood"), [
-    ("a", [["a"]], [], "a is alone, and agrees with itself.", "agree"),
-    ("ab", [["a", "b"]], [], "Both agree.", "agree"),
-    ("abc", [["a", "b", "c"]], [], "All three agree.", "agree"),
-    ("abc", [["a"], ["b", "c"]], ["k"], "a differs from b and c in 1 key.", "differ"),
-    ("abc", [["a", "c"], ["b"]], ["k", "l"], "b differs from a and c in 2 keys.", "differ"),
-    ("abcd", [["a", "c"], ["b", "d"]], ["k"], "a and c differ from b and d in 1 key.", "differ"),
-    ("ab", [["a"], ["b"]], ["k", "l", "m"], "a and b differ in 3 keys.", "differ"),
-    ("abc", [["c"], ["a"], ["b"]], ["k"], "a, b and c differ in 1 key.", "differ"),
+    ("a", [["a"]], [], "a is alone, and agrees with itself.", "well"),
+    ("ab", [["a", "b"]], [], "Both agree.", "well"),
+    ("abc", [["a", "b", "c"]], [], "All three agree.", "well"),
+    ("abc", [["a"], ["b", "c"]], ["k"], "a differs from b and c in 1 key.", "caution"),
+    ("abc", [["a", "c"], ["b"]], ["k", "l"], "b differs from a and c in 2 keys.", "caution"),
+    ("abcd", [["a", "c"], ["b", "d"]], ["k"], "a and c differ from b and d in 1 key.", "caution"),
+    ("ab", [["a"], ["b"]], ["k", "l", "m"], "a and b differ in 3 keys.", "caution"),
+    ("abc", [["c"], ["a"], ["b"]], ["k"], "a, b and c differ in 1 key.", "caution"),
 ])
 def test_the_verdict_is_one_sentence(call, replicas, groups, split, text, mood):
     given = {"replicas": [[name, "live", "1"] for name in replicas], "groups": groups, "split": split}
@@ -139,13 +139,13 @@ def test_the_verdict_is_one_sentence(call, replicas, groups, split, text, mood):
 
 @pytest.mark.parametrize(("replicas", "groups", "text", "mood"), [
     ([["a", "live", "1"], ["b", "silent", "1"], ["c", "live", "1"]], [["a", "c"]], "b does not answer; a and c agree.",
-     "error"),
+     "unwell"),
     ([["a", "live", "1"], ["b", "silent", "1"], ["c", "silent", "1"]], [["a"]],
-     "b and c do not answer; only a is there to ask.", "error"),
+     "b and c do not answer; only a is there to ask.", "unwell"),
     ([["a", "live", "1"], ["b", "loading", None]], [["a"]], "Still reading b; only a is there to ask.", "waiting"),
     ([["a", "live", "1"], ["b", "live", "2"]], [["a", "b"]],
      "a and b show the same keys; their digests do not match yet.", "waiting"),
-    ([["a", "live", "1"], ["b", "live", "2", False]], [["a", "b"]], "Both agree.", "agree"),
+    ([["a", "live", "1"], ["b", "live", "2", False]], [["a", "b"]], "Both agree.", "well"),
 ])
 def test_the_verdict_does_not_claim_what_is_not_known(call, replicas, groups, text, mood):
     assert call("verdict.js", VERDICT, {"replicas": replicas, "groups": groups, "split": []}) == {

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hotpath.core.serve import Router
+from hotpath.core.serve.pages import KIT
 from hotpath.core.serve.testing import Served, serving
 from hotpath.ide.web.pages import FOLDER, Pages, policy, read
 from hotpath.ide.web.problems import finish
@@ -72,6 +73,12 @@ def test_a_path_without_its_slash_leads_to_it(served):
 def test_only_what_has_its_hash_in_its_name_is_kept_for_ever(served, name, cache):
     answer = get(served, f"/static/{name}")
     assert (answer.status, answer.value("cache-control")) == (200, cache)
+
+
+def test_the_kit_is_among_them(served):
+    for path in KIT.iterdir():
+        answer = get(served, f"/static/kit/{path.name}")
+        assert (answer.status, answer.body, answer.value("cache-control")) == (200, path.read_bytes(), "no-cache")
 
 
 def test_who_takes_gzip_gets_it_and_caches_know(served):

@@ -138,7 +138,7 @@ def test_what_is_acknowledged_but_not_counted_is_called_lost(view):
     view.button("Add 20 at once").click()
     expect(view.page.locator("#counter-said")).to_have_text(
         "20 were acknowledged, but the counter rose by 0: 20 lost.")
-    expect(view.page.locator("#bursts tr").first).to_have_attribute("data-mood", "bad")
+    expect(view.page.locator("#bursts tr").first).to_have_attribute("data-mood", "unwell")
 
 
 def test_what_was_refused_is_not_called_lost(view):

@@ -42,7 +42,7 @@ def test_with_the_token_all_is_served(locked):
 
 
 def test_health_and_the_page_need_no_token(locked):
-    for target in ("/healthz", "/", "/main.js", "/theme.css"):
+    for target in ("/healthz", "/", "/main.js", "/kit/theme.css"):
         assert fetch(locked, target).status == 200
 
 
