@@ -4,6 +4,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,7 @@ from .enter import SPAWN, start
 from .groups import Group, Groups
 from .launch import failure
 from .limits import NICE, OOM_SCORE, Processors, bounds
-from .listening import listeners, named
+from .listening import inodes_of, listeners, named
 from .owner import give
 from .session import Session, end_all
 
@@ -173,11 +174,14 @@ class Beside:
                 remove_later(self._group)
 
     def _listeners(self) -> dict[int, tuple[set[str], set[int]]]:
+        """Without our own, which a child of ours still has open between its fork and its exec."""
         process = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return listeners(process)
+            found = listeners(process)
         finally:
             os.close(process)
+        ours = set(inodes_of("/proc/self", sys.maxsize))
+        return {port: (families, inodes - ours) for port, (families, inodes) in found.items() if inodes - ours}
 
     def _pids(self) -> list[int]:
         if self._group is not None:

@@ -2,7 +2,9 @@
 import os
 import signal
 import socket
+import subprocess
 
+import msgspec
 import pytest
 
 from hotpath.ide.errors import SandboxFailed
@@ -12,13 +14,16 @@ from tests.ide.paths import public_folder
 from tests.ide.sandbox.world import BOMB, SMALL, Shell, spec, world_of
 from tests.waiting import is_alive, wait_for
 
+# A user that no other test has: without control groups the kernel counts all of his processes.
+UID = 64317
+MINE = msgspec.structs.replace(SMALL, user=f"{UID}:{UID}")
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
 
 
 @pytest.fixture(scope="module")
 def there():
     """Without control groups: what holds then is what holds everywhere."""
-    with world_of(SMALL, lambda config: Processes(config, None)) as (world, sandbox):
+    with world_of(MINE, lambda config: Processes(config, None)) as (world, sandbox):
         yield world, sandbox
 
 
@@ -88,6 +93,24 @@ def test_only_its_own_ports_are_seen_and_reached(world, project):
             assert sock.recv(100) == b"inside"
 
 
+def test_what_a_child_has_of_ours_is_no_port_of_the_project(world, project):
+    """As between fork and exec: one of its processes still holds a socket on which the server listens."""
+    with socket.create_server(("127.0.0.1", 0)) as ours:
+        child = subprocess.Popen(["sleep", "1000"], env={MARK: project._mark}, pass_fds=[ours.fileno()],
+                                 user=project._maker.uid)
+        try:
+            for fd in project._group.open() if project._group is not None else ():
+                os.write(fd, b"%d" % child.pid)
+                os.close(fd)
+            assert child.pid in project._pids()
+            assert world.do(project.ports) == []
+            with pytest.raises(ConnectionRefusedError):
+                world.do(project.connect, ours.getsockname()[1])
+        finally:
+            child.kill()
+            child.wait()
+
+
 def test_stopping_finds_what_left_its_terminal(world, sandbox, base):
     running = world.do(sandbox.start, spec(base, "stoppedstopp"))
     with world.spawn(running, "sh", "-c", "setsid sleep 9998 & echo $!; trap '' HUP TERM; sleep 9997") as shell:
@@ -127,9 +150,9 @@ def test_a_one_shot_program_leaves_nothing_and_ends_nothing_else(world, sandbox,
 def test_a_folder_that_the_user_cannot_reach_is_said(world, sandbox, base):
     closed = base / "closed"
     closed.mkdir(mode=0o700)
-    with pytest.raises(SandboxFailed, match=f"1000:1000 cannot reach .*: chmod o\\+x {closed}"):
+    with pytest.raises(SandboxFailed, match=f"{UID}:{UID} cannot reach .*: chmod o\\+x {closed}"):
         world.do(sandbox.start, spec(closed))
-    assert barrier(base, 1000, 1000) is None
+    assert barrier(base, UID, UID) is None
 
 
 @AS_ROOT
@@ -142,8 +165,8 @@ def test_files_of_another_owner_become_the_users(world, sandbox, base, tmp_path)
     (where.files / "link").symlink_to(kept)
     os.link(kept, where.files / "twin")
     running = world.do(sandbox.start, where)
-    assert (where.files / "folder" / "x").stat().st_uid == 1000
-    assert (where.files / "link").lstat().st_uid == 1000
+    assert (where.files / "folder" / "x").stat().st_uid == UID
+    assert (where.files / "link").lstat().st_uid == UID
     assert kept.stat().st_uid == 0
     world.do(running.stop)
 
@@ -164,7 +187,7 @@ def test_a_server_that_ends_takes_its_programs_along(base):
     server = os.fork()
     if server == 0:
         try:
-            with world_of(SMALL, lambda config: Processes(config, None)) as (world, sandbox):
+            with world_of(MINE, lambda config: Processes(config, None)) as (world, sandbox):
                 shell = world.spawn(world.do(sandbox.start, spec(base, "diesdiesdies")), "sleep", "9993")
                 os.write(writing, f"{shell.spawned.child.pid}\n".encode())
                 signal.pause()
