@@ -35,16 +35,16 @@ def _is_url_of(url: str, schemes: tuple[str, ...]) -> bool:
 class GroupCommit(Section, frozen=True):
     """How many messages share a sync, and how long the first may wait for company."""
 
-    max_batch: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 256
-    max_wait: Duration = 0.0
+    max_batch: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 256  # writes that share a sync
+    max_wait: Duration = 0.0                                        # how long the first waits for company
 
 
 class DatabaseConfig(Section, frozen=True):
     """Where messages are kept."""
 
-    url: str = SQLITE                   # or mysql+mysqlconnector://USER:PASSWORD@HOST:PORT/NAME
-    pool: Annotated[int, msgspec.Meta(ge=2, le=256)] = 8
-    busy: Duration = 5.0                # that somebody else's lock is waited for
+    url: str = SQLITE       # sqlite, or mysql+mysqlconnector://USER:PASSWORD@HOST:PORT/NAME
+    pool: Annotated[int, msgspec.Meta(ge=2, le=256)] = 8    # connections of one process
+    busy: Duration = 5.0    # that somebody else's lock is waited for
     group_commit: GroupCommit = msgspec.field(default_factory=GroupCommit)
 
     def check(self) -> Iterator[Problem]:
@@ -64,8 +64,8 @@ class DatabaseConfig(Section, frozen=True):
 class RedisConfig(Section, frozen=True):
     """What carries committed events to the gateways."""
 
-    url: str = EMBEDDED                 # or redis://HOST:PORT/N
-    prefix: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,32}$")] = "hp:"
+    url: str = EMBEDDED                                                     # embedded, or redis://HOST:PORT/N
+    prefix: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,32}$")] = "hp:"  # before each key and channel
 
     def check(self) -> Iterator[Problem]:
         """Our own, or one that runs."""
@@ -81,15 +81,16 @@ class RedisConfig(Section, frozen=True):
 class GatewaysConfig(Section, frozen=True):
     """The processes that hold the sockets."""
 
-    count: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    count: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2    # processes
+    # one address with port 0, or one for each gateway
     listen: Annotated[tuple[Address, ...], msgspec.Meta(min_length=1), ONE_OR_MANY] = (Address("127.0.0.1", 0),)
-    public_url: str | None = None       # may hold {id}; default: ws://LISTEN/ws
-    ring: Annotated[int, msgspec.Meta(ge=16, le=65536)] = 256           # last events of each channel, in memory
-    resume_max: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1000     # events that a client may be behind
-    head_check: Duration = 2.0
-    ping: Duration = 25.0
-    drain: Duration = 20.0
-    deflate: bool = False
+    public_url: str | None = None   # what browsers connect to; may hold {id}; null: ws://LISTEN/ws
+    ring: Annotated[int, msgspec.Meta(ge=16, le=65536)] = 256    # last events of each channel, in memory
+    resume_max: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1000    # events that a client may be behind
+    head_check: Duration = 2.0      # how often the newest events are compared with the database's
+    ping: Duration = 25.0           # how often a socket is asked whether it lives
+    drain: Duration = 20.0          # time for clients to move to another gateway
+    deflate: bool = False               # offer compression (permessage-deflate)
 
     def check(self) -> Iterator[Problem]:
         """Each gateway has an address of its own."""
@@ -121,30 +122,32 @@ class GatewaysConfig(Section, frozen=True):
 class ChatLimits(Limits, frozen=True):
     """What one user may do; a rate's burst is twice the rate."""
 
-    connections: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 65536      # of one gateway
-    send: Rate = Rate(20, 1)
-    login: Rate = Rate(10, 60)          # of one name from one address
-    connect: Rate = Rate(120, 60)
-    sockets_per_user: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 32      # on one gateway
-    text: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 8000         # code points
-    body: Annotated[Size, msgspec.Meta(ge=1024)] = 128 * 1024
-    frame: Annotated[Size, msgspec.Meta(ge=1024, le=2**24)] = 16 * 1024
-    # Bytes unsent to one socket: above the first typing and presence are dropped, above the second it is closed, 4008.
+    connections: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 65536   # of one gateway
+    send: Rate = Rate(20, 1)                                                # writes of one user
+    login: Rate = Rate(10, 60)                                              # of one name from one address
+    connect: Rate = Rate(120, 60)                                           # tickets of one user
+    sockets_per_user: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 32   # on one gateway
+    text: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 8000             # code points
+    body: Annotated[Size, msgspec.Meta(ge=1024)] = 128 * 1024               # bytes of a request
+    frame: Annotated[Size, msgspec.Meta(ge=1024, le=2**24)] = 16 * 1024     # bytes of a client's message over a socket
+    # bytes unsent to one socket: above it typing and presence are dropped
     queue_soft: Annotated[Size, msgspec.Meta(ge=1024)] = 64 * 1024
-    queue_hard: Annotated[Size, msgspec.Meta(ge=4096, le=2**30)] = 1024 * 1024
-    queue_age: Duration = 10.0
+    queue_hard: Annotated[Size, msgspec.Meta(ge=4096, le=2**30)] = 1024 * 1024  # above it the socket is closed, 4008
+    queue_age: Duration = 10.0                                                  # what waits longer closes it, too
 
 
 class ChatConfig(ServeConfig, frozen=True):
     """All parts: `listen` and `workers` are the API's."""
 
+    # folder of chat.db, secret, run.json and the embedded Redis
     data: Annotated[str, msgspec.Meta(min_length=1)] = "./chat-data"
+    # where the API and the pages are
     listen: Annotated[tuple[Address, ...], msgspec.Meta(min_length=1, max_length=1), ONE_OR_MANY] = (
         Address("127.0.0.1", 8065),)
-    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
-    public_url: str | None = None       # default: http://LISTEN
-    origins: tuple[Annotated[str, msgspec.Meta(pattern=ORIGIN)], ...] = ()
-    registration: Literal["open", "admin"] = "open"     # admin: only they make accounts; the first user ever is one
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1  # processes of the API; more than 1 needs MySQL or MariaDB
+    public_url: str | None = None                           # where browsers find the API; null: http://LISTEN
+    origins: tuple[Annotated[str, msgspec.Meta(pattern=ORIGIN)], ...] = ()    # further pages that may write and connect
+    registration: Literal["open", "admin"] = "open"         # admin: only they make accounts; the first user ever is one
     database: DatabaseConfig = msgspec.field(default_factory=DatabaseConfig)
     redis: RedisConfig = msgspec.field(default_factory=RedisConfig)
     gateways: GatewaysConfig = msgspec.field(default_factory=GatewaysConfig)
@@ -164,6 +167,11 @@ class ChatConfig(ServeConfig, frozen=True):
     def folder(self) -> Path:
         """The data directory."""
         return Path(self.data)
+
+    @property
+    def public_path(self) -> str:
+        """Below which path browsers find us: what a cookie's Path says."""
+        return urlsplit(self.public_url or "").path.rstrip("/") or "/"
 
     def allowed_origins(self, listening: str) -> frozenset[str]:
         """Whose pages may write and connect: our own and the configured ones. `listening`: HOST:PORT in fact bound."""

@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import select
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +16,10 @@ from socket import socket
 from hotpath.core.config import ConfigError
 from hotpath.core.errors import HotpathError, ListenError
 from hotpath.core.listen import Listeners
+from hotpath.core.notify import READY, STOPPING, notify
 from hotpath.core.pidfile import PidFile
 from hotpath.core.supervise import Supervisor
+from hotpath.core.voice import Voice
 
 from . import parts
 from .config import ChatConfig
@@ -67,12 +68,13 @@ class Up:
     def run(self) -> int:
         """Start, keep, end; 0 after a clean stop. Raises HotpathError."""
         with ExitStack() as stack:
-            stack.enter_context(self._voice.logging())
+            stack.enter_context(self._voice.logging("up    | "))
             stack.enter_context(self._only_us())
             # What an `up` left here that was killed is about processes that are gone.
             self._run_file.unlink(missing_ok=True)
             self._epoch = self._prepared_database()
-            listeners = Listeners()
+            # Whoever starts us may keep our sockets open, so that nobody is refused while we are started again.
+            listeners = Listeners.inherited(os.environ)
             stack.callback(listeners.close)
             kept = self._parts(listeners)
             pid_file = PidFile()
@@ -85,6 +87,7 @@ class Up:
                 try:
                     self._keep()
                 finally:
+                    notify(STOPPING)
                     self._run_file.unlink(missing_ok=True)
                     # Redis last: the others still say what they have committed.
                     supervisor.stop(self._config.timeouts.drain + STOP_SPARE_S, last=[parts.REDIS])
@@ -229,59 +232,10 @@ class Up:
         }
 
     def _announce(self) -> None:
+        notify(READY)
         addresses = [str(self._api), *(str(self._kept[name].address) for name in self._kept if name in self._gateways)]
         url = self._config.public_url or f"http://{self._api}"
         self._voice.say(f"\nhotpath-chat is up: open {url}/\n  data in {self._config.folder}; Ctrl-C stops it.\n")
         # Whoever read our stderr may be gone; we go on.
         with suppress(OSError):
             print(f"ready: pid {os.getpid()}, {', '.join(addresses)}", file=sys.stderr, flush=True)
-
-
-class Voice:
-    """Our standard output, where all parts speak: somebody who does not read it stops nobody."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._n_dropped = 0
-        self._poll = select.poll()
-        self._poll.register(fd, select.POLLOUT)
-
-    def say(self, line: str) -> None:
-        """A line, or several; dropped when it would have to wait."""
-        if self._n_dropped:
-            line = f"({self._n_dropped} lines dropped: nobody read them)\n{line}"
-        data = f"{line}\n".encode(errors="replace")
-        for start in range(0, len(data), select.PIPE_BUF):
-            # A pipe that can be written to at all takes that much without waiting (pipe(7)).
-            if not any(events & select.POLLOUT for _, events in self._poll.poll(0)):
-                self._n_dropped += 1
-                return
-            try:
-                os.write(self._fd, data[start:start + select.PIPE_BUF])
-            except OSError:     # a closed pipe, a full disk
-                self._n_dropped += 1
-                return
-        self._n_dropped = 0
-
-    @contextmanager
-    def logging(self) -> Iterator[None]:
-        """Send our own log there."""
-        handler = _Handler(self)
-        handler.setFormatter(logging.Formatter("up    | %(message)s"))
-        root = logging.getLogger()
-        root.addHandler(handler)
-        root.setLevel(logging.INFO)
-        try:
-            yield
-        finally:
-            root.removeHandler(handler)
-
-
-class _Handler(logging.Handler):
-    def __init__(self, voice: Voice) -> None:
-        super().__init__()
-        self._voice = voice
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._voice.say(self.format(record))
-

@@ -7,238 +7,208 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import logging
-import os
-import socket
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hotpath import __version__
 from hotpath.core.config import Address
-from hotpath.core.probing import is_well
-from hotpath.core.supervise import Part, Supervisor
+from hotpath.core.errors import ListenError
+from hotpath.core.listen import Listeners
+from hotpath.core.notify import READY, STOPPING, notify
+from hotpath.core.serve.config import Parser
+from hotpath.core.supervise import Supervisor
+from hotpath.core.voice import Voice
 
-HERE = Path(__file__).parent
+from . import engines
+from .home import CannotStart, Home, taken
+from .parts import NAMES, Door, Member, Site, furnished
+from .watch import Watch
+
+log = logging.getLogger(__name__)
+
 DEFAULT_LISTEN = "127.0.0.1:8080"
-CHECK_EVERY_S = 2.0
-CHECK_AGAIN_S = 0.1             # while something is not well yet
-# Before the house is up for the first time we give up on a part that refuses its configuration (status 2), dies this
-# often (3 s in all), or is not well by then; later, whatever happens is repaired for as long as we run.
+DEFAULT_DATA = "./hotpath-data"
+# Before the house is up for the first time we give up on a process that refuses its configuration (status 2), dies
+# this often, or is not well by then; later, whatever happens is repaired for as long as we run.
+REFUSED = 2
 DEATHS_ALLOWED = 5
-WELL_WITHIN_S = 30.0
-STOP_WITHIN_S = 10.0            # more than the drain in up.yaml
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A part of the house with what a visitor should know of it."""
-
-    part: Part
-    title: str
-    about: str
-    health: tuple[Address, str]                     # where `GET path` answers 200 when it is well
-    links: Mapping[str, str]                        # paths on the proxy, to what is there
-
-
-class CannotStart(Exception):
-    """The house cannot be started; the message is the line for the person at the keyboard."""
+WELL_WITHIN_S = 60.0
+STOP_WITHIN_S = 15.0            # more than all drains
+FAREWELL_WITHIN_S = 60.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The `hotpath` command. Exit status: 0 after a clean stop, 1 when a part does not get well, 2 for bad use."""
-    parser = argparse.ArgumentParser(
-        prog="hotpath", description="Classic systems on one small hand-written Cython core.")
-    parser.add_argument("--version", action="version", version=f"hotpath {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    up = commands.add_parser("up", help="start everything that exists, behind the proxy", description=(
-        "Start every system behind the proxy, on embedded defaults, and keep it running. "
-        "Ctrl-C stops it; a second one stops it at once."))
-    up.add_argument("--listen", default=DEFAULT_LISTEN, metavar="HOST:PORT",
-                    help="where the proxy listens; port 0 takes a free one (default: %(default)s)")
-    options = parser.parse_args(argv)
-
-    logging.basicConfig(stream=sys.stdout, format="hotpath  | %(message)s", level=logging.INFO)
+    """The `hotpath` command; its exit status: 0 after a clean stop, 1 when it cannot go on, 2 for bad use."""
+    given = arguments(argv)
     try:
-        return run(options.listen)
+        return run(given.listen, given.data, given.only, is_real=given.real)
     except CannotStart as error:
         print(f"hotpath up: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # Whoever read our log went away, and the interpreter would complain about that again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:       # before there was anything to stop
         return 1
 
 
-def run(listen: str) -> int:
-    """Start the house, keep it, end it."""
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(prog="hotpath", description="Six classic systems on one small hand-written core.",
+                    allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"hotpath {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up", parser_class=Parser)
+    up = commands.add_parser(
+        "up", help="start everything behind the proxy", allow_abbrev=False,
+        description="Start every system behind the proxy, on embedded defaults, and keep it running: what dies is "
+                    "started again. Ctrl-C stops it; a second one stops it at once.",
+        epilog=f"With --real: MySQL or MariaDB at {engines.MYSQL_VARIABLE} (default: {engines.MYSQL}) under shard, "
+               f"chat and locking; Redis at {engines.REDIS_VARIABLE} (default: {engines.REDIS}) under chat; Docker at "
+               f"{engines.DOCKER_VARIABLE} (default: {engines.DOCKER}) under the IDE. What does not answer is said, "
+               "and the part has its default. "
+               "Exit status: 0 after a clean stop, 1 when a part does not get well, 2 for bad use.")
+    up.add_argument("--listen", default=DEFAULT_LISTEN, metavar="HOST:PORT",
+                    help="where the proxy listens, on this machine alone; port 0 takes a free one (default: "
+                         "%(default)s)")
+    up.add_argument("--data", default=Path(DEFAULT_DATA), metavar="DIR", type=Path,
+                    help=f"where everything is kept (default: {DEFAULT_DATA})")
+    up.add_argument("--real", action="store_true", help="use MySQL, Redis and Docker where they answer")
+    up.add_argument("--only", default=NAMES, metavar="NAME,…", type=names,
+                    help=f"only these, and the proxy before them: {', '.join(NAMES[1:])}")
+    return parser.parse_args(argv)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Some of the parts, for argparse."""
+    given = tuple(text.split(","))
+    for name in given:
+        if name not in NAMES:
+            raise argparse.ArgumentTypeError(f"{name!r} is no part; allowed: {', '.join(NAMES)}")
+    return given
+
+
+def run(listen: str, data: Path, only: Sequence[str], *, is_real: bool) -> int:
+    """Start the house, keep it, end it; the exit status. Raises CannotStart."""
+    voice = Voice(sys.stdout.fileno())
     with ExitStack() as stack:
-        address = choose(listen)
+        stack.enter_context(voice.logging("hotpath | "))
+        door = stack.enter_context(opened(listen))
+        home = stack.enter_context(taken(data))
+        found = engines.found(home.id, only) if is_real else engines.EMBEDDED
+        for line in found.said:
+            log.info("%s", line)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hotpath-up-")))
-        status = folder / "public" / "status.json"
-        status.parent.mkdir()
-        members = furnish(address, folder, stack)
-        supervisor = stack.enter_context(Supervisor([member.part for member in members], write=say))
+        try:
+            members = furnished(Site(door, home, found, folder, stack), only)
+        except ListenError as error:        # a folder for temporary files whose path is too long for a socket's
+            raise CannotStart(f"cannot listen on {error.address}: {error.cause}; allowed: a shorter TMPDIR") from None
+        except OSError as error:
+            raise CannotStart(f"--data: {home.folder} cannot be written: {error.strerror}") from None
+        return keep(members, folder / "public" / "status.json", voice,
+                    lambda watch: welcome(door, home, members, watch))
+
+
+def keep(members: Sequence[Member], status: Path, voice: Voice, welcome: Callable[[Watch], str]) -> int:
+    """From the first process to the last; 0 after a clean stop, 1 when we cannot go on."""
+    def hear(line: str) -> None:
+        watch.hear(line)
+        voice.say(line)
+
+    processes = [process for member in members for process in member.processes]
+    with Supervisor(processes, write=hear) as supervisor:
         watch = Watch(members, supervisor, status)
-
-        give_up_s = time.monotonic() + WELL_WITHIN_S
-        while not supervisor.stopping and not watch.all_well:
-            hopeless = [child.part.name for child in supervisor.children
-                        if child.last_status == 2 or child.restarts >= DEATHS_ALLOWED]
-            if hopeless or time.monotonic() > give_up_s:
-                say(f"hotpath up: cannot go on without {', '.join(hopeless or watch.unwell)}; its own words are above")
-                supervisor.stop(STOP_WITHIN_S)
-                return 1
-            supervisor.turn(CHECK_AGAIN_S)
-            watch.check()
-        if not supervisor.stopping:
-            say(welcome(address, members))
-        while not supervisor.stopping:
-            supervisor.turn(CHECK_EVERY_S)
+        missing = start(supervisor, watch)
+        if not missing and not supervisor.stopping:
+            voice.say(welcome(watch))
+            notify(READY)
+        # As any command in a pipe we end with whoever reads us.
+        while not (missing or supervisor.stopping or voice.is_alone):
+            supervisor.turn(watch.wait_s)
             watch.check_when_due()
-        say("hotpath up: stopping")
-        supervisor.stop(STOP_WITHIN_S)
-    return 0
+        log.info("stopping")
+        notify(STOPPING)
+        # The door first: what it was asked for is still answered, and nobody new comes in.
+        supervisor.stop(STOP_WITHIN_S, last=[process.name for process in processes[1:]])
+    for member in members:
+        if member.farewell:
+            take_leave(member, voice)
+    if missing:
+        print(f"hotpath up: cannot go on without {', '.join(missing)}; its own words are above", file=sys.stderr)
+    return 1 if missing or voice.is_alone else 0
 
 
-def furnish(address: Address, folder: Path, stack: ExitStack) -> list[Member]:
-    """Every part of the house, with the sockets they inherit; a new system adds its members here."""
-    samples = [stack.enter_context(listening("127.0.0.1")) for _ in range(2)]
-    return [proxy(address, folder, samples), *(sample(n, sock) for n, sock in enumerate(samples, 1))]
+def start(supervisor: Supervisor, watch: Watch) -> list[str]:
+    """Wait until all are well, or we are told to stop; the names of those that we cannot go on without."""
+    give_up_s = time.monotonic() + WELL_WITHIN_S
+    while watch.unwell:
+        supervisor.turn(watch.wait_s)
+        if supervisor.stopping:
+            break
+        hopeless = [child.part.name for child in supervisor.children
+                    if (child.restarts and child.last_status == REFUSED) or child.restarts >= DEATHS_ALLOWED]
+        if hopeless or time.monotonic() > give_up_s:
+            return hopeless or watch.unwell
+        watch.check_when_due()
+    return []
 
 
-def proxy(address: Address, folder: Path, samples: Sequence[socket.socket]) -> Member:
-    """The front door: `up.yaml` with today's addresses."""
-    admin = Address(path=str(folder / "admin.sock"))
-    return Member(
-        Part("proxy", [sys.executable, "-P", "-m", "hotpath.proxy", "-c", str(HERE / "up.yaml")], env={
-            "HOTPATH_UP_LISTEN": str(address),
-            "HOTPATH_UP_ADMIN": str(admin),
-            "HOTPATH_UP_PAGE": str(HERE / "page"),
-            "HOTPATH_UP_STATUS": str(folder / "public"),
-            **{f"HOTPATH_UP_SAMPLE_{n}": str(address_of(sock)) for n, sock in enumerate(samples, 1)},
-        }),
-        title="Reverse proxy",
-        about="Routes, balances, limits and logs every request of this house, this page included.",
-        health=(admin, "/healthz"), links={"/": "this page, served by it"})
+def take_leave(member: Member, voice: Voice) -> None:
+    """End what a part's processes leave running on purpose."""
+    try:
+        done = subprocess.run(member.farewell, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=FAREWELL_WITHIN_S, check=False)
+        said = f"{done.stdout}{done.stderr}".strip()
+    except subprocess.TimeoutExpired:
+        said = f"did not end within {FAREWELL_WITHIN_S:g} s: {' '.join(member.farewell)}"
+    for line in said.splitlines():
+        voice.say(f"{member.name} | {line}")
 
 
-def sample(n: int, sock: socket.socket) -> Member:
-    """One of the servers behind the sample route."""
-    name = f"sample-{n}"
-    return Member(
-        Part(name, [sys.executable, "-P", "-m", "hotpath.sample", "--fd", str(sock.fileno()), "--name", name],
-             pass_fds=[sock.fileno()]),
-        title=f"Sample server {n}",
-        about="A small HTTP server for the proxy to balance over.",
-        health=(address_of(sock), "/healthz"),
-        links={"/sample/whoami": "who answers?", "/sample/echo": "what arrived?"})
-
-
-class Watch:
-    """Asks every member how it is, and writes down what it heard."""
-
-    def __init__(self, members: Sequence[Member], supervisor: Supervisor, status: Path) -> None:
-        self.members = members
-        self.supervisor = supervisor
-        self.status = status
-        self.latency_ms: dict[str, float | None] = {member.part.name: None for member in members}   # None: not well
-        self.due_s = 0.0
-
-    @property
-    def unwell(self) -> list[str]:
-        """The names of the parts that did not answer the last check."""
-        return [name for name, latency_ms in self.latency_ms.items() if latency_ms is None]
-
-    @property
-    def all_well(self) -> bool:
-        """Whether every part answered the last check."""
-        return not self.unwell
-
-    def check_when_due(self) -> None:
-        """Check, unless that was done a moment ago."""
-        if time.monotonic() >= self.due_s:
-            self.check()
-
-    def check(self) -> None:
-        """Ask everybody, write the answers to the status file."""
-        for member in self.members:
-            self.latency_ms[member.part.name] = asked_ms(*member.health)
-        self.due_s = time.monotonic() + (CHECK_EVERY_S if self.all_well else CHECK_AGAIN_S)
-        # Renamed into place: the page never reads half of it.
-        fresh = self.status.with_suffix(".new")
-        fresh.write_text(json.dumps(self.report()), encoding="utf-8")
-        fresh.rename(self.status)
-
-    def report(self) -> dict[str, Any]:
-        """What the page shows."""
-        restarts = {child.part.name: child.restarts for child in self.supervisor.children}
-        return {"check_every_s": CHECK_EVERY_S, "parts": [{
-            "name": member.part.name, "title": member.title, "about": member.about,
-            "links": [{"path": path, "text": text} for path, text in member.links.items()],
-            "well": self.latency_ms[member.part.name] is not None,
-            "latency_ms": self.latency_ms[member.part.name],
-            "restarts": restarts[member.part.name],
-        } for member in self.members]}
-
-
-def asked_ms(address: Address, path: str) -> float | None:
-    """Milliseconds until `GET path` was answered with 200; None when it was not."""
-    started_s = time.monotonic()
-    return round((time.monotonic() - started_s) * 1000, 1) if is_well(address, path) else None
-
-
-def choose(listen: str) -> Address:
-    """Where the proxy will listen: free at this moment, port 0 replaced by a real one. Raises CannotStart."""
+@contextmanager
+def opened(listen: str) -> Iterator[Door]:
+    """The door, listening: whoever comes while the proxy starts waits a moment. Raises CannotStart."""
     try:
         address = Address.parse(listen)
     except ValueError as error:
         raise CannotStart(f"--listen: {error}") from None
     if address.is_unix:
         raise CannotStart("--listen: a browser cannot open a unix socket; allowed: HOST:PORT")
+    if not address.is_loopback:
+        raise CannotStart(f"--listen: {address} can be reached by others, and most parts ask nobody who they are; "
+                          f"allowed: an address of this machine alone, as {DEFAULT_LISTEN}")
+    listeners = Listeners()
     try:
-        with listening(address.host, address.port) as sock:
-            return Address(host=address.host, port=sock.getsockname()[1])
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
+        ((first, *more),) = listeners.bind([address])
+    except ListenError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
             raise CannotStart(
                 f"--listen: {address} is taken; stop what listens there, or name another HOST:PORT") from None
-        raise CannotStart(f"--listen: cannot listen on {address}: {error.strerror}") from None
+        raise CannotStart(f"--listen: cannot listen on {address}: {error.cause}") from None
+    try:
+        port = first.getsockname()[1]
+        # `localhost` may be two addresses, to which the kernel gives two ports where it chooses.
+        yield Door(Address(address.host, port), [first, *(sock for sock in more if sock.getsockname()[1] == port)])
+    finally:
+        listeners.close()
 
 
-@contextmanager
-def listening(host: str, port: int = 0) -> Iterator[socket.socket]:
-    """A listening TCP socket. Raises OSError."""
-    family, *_, name = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.create_server(name[:2], family=family) as sock:
-        yield sock
-
-
-def address_of(sock: socket.socket) -> Address:
-    """Where it listens."""
-    host, port = sock.getsockname()[:2]
-    return Address(host=host, port=port)
-
-
-def welcome(address: Address, members: Sequence[Member]) -> str:
+def welcome(door: Door, home: Home, members: Sequence[Member], watch: Watch) -> str:
     """What to do now that everything runs."""
-    paths = dict(link for member in members for link in member.links.items())
-    urls = {f"http://{address}{path}": text for path, text in paths.items()}
+    urls = {f"{door.url}/": "what runs here, and how it is"}
+    for member in members:
+        if member.path is not None:
+            engine = watch.engine(member.name)
+            urls[f"{door.url}{member.path}"] = f"{member.title}{f' ({engine})' if engine else ''}"
     width = max(map(len, urls))
     lines = [f"  {url:{width}}  {text}" for url, text in urls.items()]
-    return "\n".join(["", "hotpath is up:", *lines, "Ctrl-C stops it.", ""])
-
-
-def say(line: str) -> None:
-    """One line on stdout, at once. Raises BrokenPipeError when nobody reads any more."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    token = home.folder / "ide" / "token"
+    if any(member.name == "ide" for member in members):
+        # It lets whoever has it run programs here: for the person at the keyboard, and nobody's page.
+        lines.append(f"The IDE signs you in at {door.url}/ide/#token={token.read_text().strip()}")
+    return "\n".join(["", "hotpath is up:", *lines, f"Data in {home.folder}. Ctrl-C stops it.", ""])
 
 
 if __name__ == "__main__":

@@ -1,14 +1,19 @@
 """What we hand out works far away from this checkout: sdist, wheel, and cimport from somebody else's project."""
+import json
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import textwrap
+import urllib.request
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import running
 
 ROOT = Path(__file__).parents[1]
 # Compiling everything, unoptimised: what is tested is what is inside.
@@ -74,7 +79,8 @@ def test_the_wheel_holds_the_package_and_only_that(archives):
         names = [name for name in wheel.namelist() if ".dist-info/" not in name]
     assert {name.split("/")[0] for name in names} == {"hotpath"}
     assert not [name for name in names if name.endswith((".c", ".html")) and "/page/" not in name]
-    for name in ("hotpath/py.typed", "hotpath/up.yaml", "hotpath/page/index.html", "hotpath/core/data/ring.pxd"):
+    for name in ("hotpath/py.typed", "hotpath/up.yaml", "hotpath/page/index.html", "hotpath/core/page/base.css",
+                 "hotpath/core/data/ring.pxd"):
         assert name in names
 
 
@@ -105,6 +111,29 @@ def test_the_wheel_runs_in_a_fresh_environment(installed, tmp_path):
     assert run(installed, "-P", "-c", code, cwd=tmp_path) == "a\n"
     for script in ("hotpath", "hotpath-proxy"):
         assert (installed.parent / script).exists()
+
+
+def test_the_whole_house_stands_in_a_fresh_environment(installed, tmp_path):
+    """What it needs beside itself is ours; what it is comes from the wheel alone."""
+    site = Path(run(installed, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path).strip())
+    needed = site / "needed.pth"
+    # A folder named so is searched behind the environment's own, and its own .pth files are not read.
+    needed.write_text(f"{sysconfig.get_path('purelib')}\n")
+    try:
+        code = "import hotpath.core.net.loop; print(hotpath.__file__, hotpath.core.net.loop.__file__)"
+        assert run(installed, "-P", "-c", code, cwd=tmp_path).count(str(site)) == 2
+        command = [str(installed.parent / "hotpath"), "up", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data")]
+        with running(command) as process:
+            url = process.wait_for_output(r"^  (http://\S+?)/ +what runs", 120)[1]
+            status = json.loads(urllib.request.urlopen(f"{url}/status.json", timeout=20).read())
+            assert [part["name"] for part in status["parts"] if part["well"]] == [
+                "proxy", "chat", "ide", "crdt", "shard", "locking"]
+            for path in ("/", "/kit/base.css", "/chat/", "/ide/", "/crdt/", "/shard/", "/locking/"):
+                assert urllib.request.urlopen(url + path, timeout=20).status == 200
+            process.popen.terminate()
+            assert process.wait(60) == 0
+    finally:
+        needed.unlink()
 
 
 def test_another_project_cimports_our_structures(installed, tmp_path):

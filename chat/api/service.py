@@ -41,6 +41,7 @@ class Service:
         self.config = config
         self.is_draining = False
         self.is_secure = (config.public_url or "").startswith("https:")
+        self.cookie_path = config.public_path
         config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.secret = secret(config.folder)
         self.database = Database.open(config)

@@ -147,7 +147,10 @@ def cookie_of(environ: Mapping[str, Any]) -> str | None:
     return None
 
 
-def cookie(token: str, *, max_age_s: int, is_secure: bool) -> str:
-    """The Set-Cookie field: no script reads it, and no other site's form sends it. `max_age_s` 0 ends it."""
+def cookie(token: str, *, max_age_s: int, is_secure: bool, path: str = "/") -> str:
+    """The Set-Cookie field: no script reads it, and no other site's form sends it. `max_age_s` 0 ends it.
+
+    `path`: below which we are, so that what else stands on this origin is not sent it.
+    """
     secure = "; Secure" if is_secure else ""
-    return f"{COOKIE}={token}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}"
+    return f"{COOKIE}={token}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}"

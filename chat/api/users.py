@@ -49,7 +49,8 @@ def blueprint(service: Service) -> Blueprint:
         expires_ms = int((time.time() + SESSION_S) * 1000)
         service.write(CreateSession(user=row[0]["id"], token_hash=token_hash, expires_at=expires_ms))
         response = answer({"token": token, "expires_at": expires_ms, "user": row[0]})
-        response.headers["Set-Cookie"] = cookie(token, max_age_s=SESSION_S, is_secure=service.is_secure)
+        response.headers["Set-Cookie"] = cookie(token, max_age_s=SESSION_S, is_secure=service.is_secure,
+                                                path=service.cookie_path)
         return response
 
     @users.post("/logout")
@@ -58,7 +59,8 @@ def blueprint(service: Service) -> Blueprint:
         service.write(EndSession(session=who.session))
         sessions.drop(session=who.session)
         response = nothing()
-        response.headers["Set-Cookie"] = cookie("", max_age_s=0, is_secure=service.is_secure)
+        response.headers["Set-Cookie"] = cookie("", max_age_s=0, is_secure=service.is_secure,
+                                                path=service.cookie_path)
         return response
 
     @users.get("/me")

@@ -139,10 +139,11 @@ class Gossip:
         return {"self": self.replica.name, "members": members}
 
     def publics(self) -> list[str]:
-        """Where pages find the members."""
+        """The addresses of the members' pages; a path is one of the asking page's own origin."""
         if self._group is None:
             return []
-        return [address for entry in self.members.now.others for address in self.members.address_of(entry) if address]
+        return [address for entry in self.members.now.others for address in self.members.address_of(entry)
+                if address and address[0] != "/"]
 
     def skew_ms(self) -> dict[str, float]:
         """By peer, how far its clock is before ours."""

@@ -1,0 +1,264 @@
+"""All six pages through one door, while the proxy is reloaded and its workers are killed: each does its work."""
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+from contextlib import contextmanager, suppress
+from functools import partial
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.hotpath.houses import JSON, house_up
+from tests.ide.paths import public_folder
+from tests.locking.page.conftest import View as LockingView
+
+from .chatting import View as ChatView
+from .chatting import some_name
+from .ideing import Desk
+from .test_crdt_page import View as CrdtView
+
+# A whole house, and a browser, on a machine that others use too.
+pytestmark = pytest.mark.timeout(400)
+PATIENCE_MS = 60_000
+PATHS = {"proxy": "/", "chat": "/chat/", "ide": "/ide/", "crdt": "/crdt/", "shard": "/shard/", "locking": "/locking/"}
+# What Chromium itself says of lines that break under it.
+OF_THE_NETWORK = re.compile(r"net::ERR_|status of (401|404|409|412|422|502|503)|WebSocket connection to")
+
+MAKE_CHANNEL = """async (channel) => (await fetch("/chat/api/channels", {method: "POST", headers: {"Content-Type":
+  "application/json"}, body: JSON.stringify(channel)})).json()"""
+
+
+@pytest.fixture(scope="module")
+def house():
+    with public_folder() as folder, house_up(folder) as house:
+        yield house
+
+
+class Trouble:
+    """The proxy is reloaded, and its workers die, again and again."""
+
+    def __init__(self, house):
+        self.house = house
+        self.master = house.pid_of("proxy")
+        self.stop = threading.Event()
+        self.n_reloads = self.n_kills = 0
+        self.thread = threading.Thread(target=self.make)
+
+    def workers(self):
+        return [pid for pid, line in self.house.processes().items() if "hotpath.proxy" in line and pid != self.master]
+
+    def make(self):
+        while not self.stop.wait(0.7):
+            os.kill(self.master, signal.SIGHUP)
+            self.n_reloads += 1
+            if self.stop.wait(0.7):
+                break
+            for pid in self.workers()[:1]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    self.n_kills += 1
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join()
+
+
+@pytest.fixture
+def context(browser):
+    expect.set_options(timeout=PATIENCE_MS)
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    yield context
+    context.close()
+
+
+@contextmanager
+def seen(context, house, made):
+    """A page of the house; it asks nobody but the door, breaks no policy, and does not complain."""
+    page = context.new_page()
+    view, asked, failed = made(page), [], []
+    page.set_default_timeout(PATIENCE_MS)
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("websocket", lambda socket: asked.append(socket.url))
+    page.on("response", lambda response: failed.append((response.status, response.url))
+            if response.status in (404, 405, 421) else None)
+    yield view
+    ours = (f"http://{house.address}/", f"ws://{house.address}/", "data:", "blob:")
+    assert [url for url in asked if not url.startswith(ours)] == []
+    assert [line for line in view.complaints if not OF_THE_NETWORK.search(line)] == []
+    assert page.evaluate("window.violations ?? []") == []
+    assert failed == []
+    view.asked_urls = asked
+
+
+class Plain:
+    """A page that is only looked at."""
+
+    def __init__(self, page):
+        self.page = page
+        self.complaints = []
+        page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+
+# ---- what a person does on each page
+
+def chats(context, house):
+    """Two people in a new channel: what one says stands in the other's log, once."""
+    name = some_name("c")
+    with seen(context, house, lambda page: ChatView(house, page)) as ann:
+        ann.page.goto(f"{house.url}/chat/")
+        ann.log_in(some_name(), "Create account")
+        other = context.browser.new_context()
+        with seen(other, house, lambda page: ChatView(house, page)) as ben:
+            ben.page.goto(f"{house.url}/chat/")
+            ben.log_in(some_name(), "Create account")
+            me = ben.page.evaluate("async () => (await (await fetch('/chat/api/me')).json()).user.id")
+            channel = ann.page.evaluate(MAKE_CHANNEL, {"name": name, "kind": "public", "members": [me]})["id"]
+            for view in (ann, ben):
+                view.page.goto(f"{house.url}/chat/c/{channel}")
+                view.expect_connection("live")
+            for n in range(5):
+                ann.say(f"word {n}")
+                expect(ben.row(f"word {n}")).to_have_count(1)
+                ben.say(f"answer {n}")
+                expect(ann.row(f"answer {n}")).to_have_count(1)
+            for view in (ann, ben):
+                view.page.reload()
+                view.expect_connection("live")
+                expect(view.sent("answer 4")).to_have_count(1)
+                assert view.page.url.startswith(f"{house.url}/chat/c/{channel}")
+        assert any(url.startswith(f"ws://{house.address}/chat/gateways/") for url in ben.asked_urls)
+        other.close()
+
+
+def programs(context, house, *, tries=1):
+    """A project, a file, a terminal: what the shell answers is shown.
+
+    Keys that are under way when a line breaks are lost with it, as with any terminal's: a person types them again.
+    """
+    with seen(context, house, lambda page: Desk(house.ide, page)) as desk:
+        desk.home()
+        project = house.ide.create(some_name("project"), "python")
+        desk.open(project)
+        desk.item("main.py").click()
+        desk.write("main.py", "print(6 * 7)\n")
+        desk.saved()
+        assert desk.on_disk("main.py") == b"print(6 * 7)\n"
+        for n in range(3):
+            for left in reversed(range(tries)):
+                desk.shell(f"echo said-$((40 + {n}))")
+                try:
+                    desk.shows("shell", f"said-{40 + n}")
+                    break
+                except AssertionError:
+                    if not left:
+                        raise
+                    desk.page.keyboard.press("Control+c")
+    assert any(url.startswith(f"ws://{house.address}/ide/") for url in desk.asked_urls)
+
+
+def converges(context, house):
+    """Cut apart, edited on both sides, healed: all three agree."""
+    key = some_name("k")
+    with seen(context, house, CrdtView) as view:
+        view.page.goto(f"{house.url}/crdt/")
+        view.expect_verdict("All three agree.")
+        view.button("Cut all").click()
+        view.add(key, "one", "a")
+        view.add(key, "two", "b")
+        view.button("Heal all").click()
+        view.expect_everywhere(key, "two")
+        view.expect_verdict("All three agree.")
+
+
+def grows(context, house):
+    """A shard comes, and goes."""
+    name = some_name("n")
+    with seen(context, house, Plain) as view:
+        page = view.page
+        page.goto(f"{house.url}/shard/")
+        verdict = page.locator("#verdict")
+        expect(verdict).to_have_text("Stable: 3 shards, all up.")
+        page.get_by_label("Name").fill(name)
+        page.get_by_role("button", name="Add", exact=True).click()
+        expect(verdict).to_have_text("Stable: 4 shards, all up.")
+        page.get_by_role("button", name=f"Remove {name}").click()
+        page.locator("#sure-yes").click()
+        expect(page.locator("#move-title")).to_have_text(f"Removing {name}")
+        expect(verdict).to_have_text("Stable: 3 shards, all up.")
+
+
+def loses_an_update(context, house):
+    """A scenario is played on the real database."""
+    with seen(context, house, LockingView) as view:
+        view.page.goto(f"{house.url}/locking/")
+        view.run("Lost update", "Naive")
+        expect(view.verdict).to_contain_text("went missing")
+        view.run("Lost update", "Pessimistic")
+        expect(view.verdict).to_contain_text("Safe")
+
+
+DEEDS = {"chat": chats, "ide": programs, "crdt": converges, "shard": grows, "locking": loses_an_update}
+IN_TROUBLE = {**DEEDS, "ide": partial(programs, tries=5)}
+
+
+def tells(context, house):
+    """The landing page knows all six, and leads into each."""
+    with seen(context, house, Plain) as view:
+        view.page.goto(f"{house.url}/")
+        for part in house.got("/status.json")["parts"]:
+            expect(view.page.get_by_role("heading", name=part["title"])).to_be_visible()
+        for name, path in PATHS.items():
+            if name != "proxy":
+                assert view.page.locator(f'a[href$="{name}/"]').count() >= 1, path
+
+
+def test_the_landing_page_leads_into_each(context, house):
+    tells(context, house)
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_each_page_does_its_work_behind_its_prefix(context, house, name):
+    DEEDS[name](context, house)
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_each_page_does_its_work_while_the_proxy_is_reloaded_and_its_workers_are_killed(context, house, name):
+    with Trouble(house) as trouble:
+        IN_TROUBLE[name](context, house)
+        while trouble.n_kills < 2:      # it was too quick for that
+            IN_TROUBLE[name](context, house)
+    assert trouble.n_reloads >= 2
+    assert house.pid_of("proxy") == trouble.master
+
+
+def test_no_part_is_sent_the_cookies_of_another(context, house):
+    """Each system's cookie stays below its path, in a browser that is signed in everywhere."""
+    page = context.new_page()
+    page.goto(f"{house.url}/")
+    name = some_name()
+    statuses = page.evaluate(
+        """async ([name, token]) => {
+          const post = async (path, body) => (await fetch(path, {method: "POST", headers: {"Content-Type":
+            "application/json"}, body: JSON.stringify(body)})).status;
+          return [await post("/chat/api/users", {name, password: "correct horse"}),
+            await post("/chat/api/login", {name, password: "correct horse"}),
+            await post("/ide/api/session", {token})];
+        }""", [name, house.ide.token])
+    assert statuses == [201, 200, 204]
+    sent = {path: {each["name"] for each in context.cookies(house.url + path)} for path in PATHS.values()}
+    assert sent == {"/": set(), "/chat/": {"hp_session"}, "/ide/": {"hotpath_ide"}, "/crdt/": set(),
+                    "/shard/": set(), "/locking/": set()}
+    assert all(each["httpOnly"] for each in context.cookies())
+    # And both sessions stand: none has overwritten the other.
+    assert page.evaluate("async () => (await fetch('/chat/api/me')).status") == 200
+    assert page.evaluate("async () => (await fetch('/ide/api/session')).status") == 200
+    assert json.loads(house.ide.raw("POST", "/api/session", JSON, json.dumps({"token": "x"}).encode()).body)
