@@ -154,7 +154,7 @@ def _places(address: Address) -> list[tuple[str, int, Place]]:
 def _cause(error: OSError) -> str:
     """`address already in use`: the kernel's words, as the end of our sentence."""
     words = error.strerror or str(error)
-    return words[:1].lower() + words[1:]
+    return words if words[1:2].isupper() else words[:1].lower() + words[1:]      # not AF_UNIX
 
 
 def _listen(family: int, place: Place) -> _Listener:
