@@ -15,13 +15,16 @@ from . import (
     idle_ws,
     locking,
     locking_study,
+    plots,
     processes,
     profile,
     proxy,
     reload,
+    ring_movement,
     rivals,
     shard,
     syscalls,
+    system,
     websocket,
     wrk,
 )
@@ -31,6 +34,7 @@ SUBJECTS = {
     "idle": idle,
     "reload": reload,
     "core": core,
+    "ring": ring_movement,
     "crdt": crdt,
     "chat": chat,
     "shard": shard,
@@ -43,6 +47,8 @@ SUBJECTS = {
     "syscalls": syscalls,
     "profile": profile,
     "flame": flame,
+    "system": system,
+    "plots": plots,
 }
 FAILURES = (processes.StartError, rivals.WrongAnswer, wrk.LoadError, syscalls.PerfError, core.BenchmarkError)
 

@@ -15,7 +15,8 @@ from hotpath.core.data import Ring, murmur, shared
 
 KEY = "user:00000000042"                # 16 bytes, as in the goal
 NODES = [f"node-{i}" for i in range(16)]
-BATCH = array("q", (random.Random(1).getrandbits(63) for _ in range(100_000)))
+SOURCE = random.Random(1)
+BATCH = array("q", (SOURCE.getrandbits(63) for _ in range(100_000)))
 HASHES = pytest.mark.parametrize("module", [murmur, mmh3], ids=["hotpath", "mmh3"])
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 import argparse
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 from . import machine, results, rivals, wrk
-from .harness import Sample
 from .stage import stage
 from .syscalls import PerfError, perf
+from .work import Work, proxied
 
 TITLE = "Flame graphs"
 NOTE = """Each box is a function, as wide as its share of all samples, on top of the one that called it; open the file
@@ -22,6 +22,8 @@ all processes of the server, while wrk keeps it busy with 64-byte bodies.
 WIDTH, MARGIN, ROW, CHARACTER = 1200.0, 10.0, 17.0, 6.3       # pixels; a character's is that of an 11-pixel monospace
 LEAST_WIDTH = 0.4                                           # narrower boxes show nothing
 COLOURS = {"kernel": "#f0a35e", "server": "#7fb2e5", "TLS": "#c49be0", "libraries": "#b9c4c9"}
+# What lies on the boxes stays dark, as they stay light.
+STYLE = ".paper{fill:#fff}.ink{fill:#1f2328}@media(prefers-color-scheme:dark){.paper{fill:#0d1117}.ink{fill:#e6edf3}}"
 TRUNK = 0.99            # what starts the program and runs the loop is under so many samples, so it tells nothing
 
 
@@ -67,10 +69,10 @@ def chains(script: str) -> Iterator[list[tuple[str, str]]]:
             yield found[::-1]
 
 
-def piled(script: str) -> Box:
+def piled(samples: Iterable[Sequence[tuple[str, str]]]) -> Box:
     """All samples on one another."""
     ground = Box("all", "")
-    for chain in chains(script):
+    for chain in samples:
         box = ground
         box.samples += 1
         for name, place in chain:
@@ -94,27 +96,30 @@ def kind(place: str) -> str:
         return "kernel"
     if re.match(r"lib(ssl|crypto)|_ssl", place):
         return "TLS"
-    return "libraries" if re.match(r"lib|ld-|\[", place) else "server"
+    if place.endswith(".py"):
+        return "server" if place.startswith(("hotpath/", "bench/")) else "libraries"
+    return "libraries" if re.match(r"lib|ld-|\[|python", place) else "server"
 
 
-def drawn(ground: Box, title: str, cpu_us: float) -> str:
-    """The SVG; `cpu_us` is what all of it costs per request."""
+def drawn(ground: Box, title: str, cpu_us: float, *, unit: str = "request") -> str:
+    """The SVG, for light and dark pages; `cpu_us` is what all of it costs per unit."""
     height = (ground.depth() + 3) * ROW + 2 * MARGIN
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0f} {height:.0f}" '
              'font-family="ui-monospace, Menlo, Consolas, monospace" font-size="11">',
-             f'<rect width="{WIDTH:.0f}" height="{height:.0f}" fill="#fff"/>',
-             f'<text x="{MARGIN:.0f}" y="20" font-size="14">{escape(title)}</text>']
+             f"<style>{STYLE}</style>",
+             f'<rect class="paper" width="{WIDTH:.0f}" height="{height:.0f}"/>',
+             f'<text class="ink" x="{MARGIN:.0f}" y="20" font-size="14">{escape(title)}</text>']
     for i, (name, colour) in enumerate(COLOURS.items()):
         x = WIDTH - MARGIN - 100 * (len(COLOURS) - i)
         parts.append(f'<rect x="{x:.0f}" y="10" width="12" height="12" fill="{colour}"/>'
-                     f'<text x="{x + 17:.0f}" y="20">{name}</text>')
+                     f'<text class="ink" x="{x + 17:.0f}" y="20">{name}</text>')
 
     def draw(box: Box, x: float, row: int) -> None:
         width = box.samples / ground.samples * (WIDTH - 2 * MARGIN)
         if width < LEAST_WIDTH:
             return
         y, share = height - MARGIN - (row + 1) * ROW, box.samples / ground.samples
-        told = f"{box.name}{f' in {box.place}' if box.place else ''}: {share:.1%}, {share * cpu_us:.2f} µs per request"
+        told = f"{box.name}{f' in {box.place}' if box.place else ''}: {share:.1%}, {share * cpu_us:.2f} µs per {unit}"
         colour = COLOURS[kind(box.place)] if box.place else "#e4e4e4"
         parts.append(f'<g><title>{escape(told)}</title><rect x="{x:.1f}" y="{y:.0f}" width="{width - 0.2:.1f}" '
                      f'height="{ROW - 1:.0f}" rx="1" fill="{colour}"/>')
@@ -130,19 +135,17 @@ def drawn(ground: Box, title: str, cpu_us: float) -> str:
     return "\n".join([*parts, "</svg>\n"])
 
 
-def sampled(name: str, load: wrk.Load) -> tuple[Sample, Box]:
-    """CPU per request without perf, then the call chains that perf finds."""
-    with stage([name]) as on:
-        cost = on.load(name, "64", load)
-        data, report = on.folder / "flame.data", on.folder / "perf.txt"
-        perf(["record", "-F", "999", "--call-graph", "dwarf,8192", "-o", str(data)], on.proxies[name].pid,
-             lambda: on.run(name, "64", load), report)
-        command = ["perf", "script", "-i", str(data), "--no-inline", "-F", "comm,event,ip,sym,dso"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        ground = piled(done.stdout)
-        if ground.samples == 0:
-            raise PerfError(f"no samples: {report.read_text().strip()[-300:]} {done.stderr.strip()[-300:]}")
-    return cost, ground
+def sampled(work: Work, seconds: float, folder: Path) -> Box:
+    """The call chains that perf finds."""
+    data, report = folder / "flame.data", folder / "perf.txt"
+    perf(["record", "-F", "999", "--call-graph", "dwarf,8192", "-o", str(data)], work.pids, lambda: work.load(seconds),
+         report)
+    command = ["perf", "script", "-i", str(data), "--no-inline", "-F", "comm,event,ip,sym,dso"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    ground = piled(chains(done.stdout))
+    if ground.samples == 0:
+        raise PerfError(f"no samples: {report.read_text().strip()[-300:]} {done.stderr.strip()[-300:]}")
+    return ground
 
 
 def path_of(name: str) -> Path:
@@ -165,7 +168,9 @@ def run(options: argparse.Namespace) -> None:
     names = options.rivals.split(",")
     pictures = []
     for name in names:
-        cost, ground = sampled(name, wrk.Load(options.connections, options.seconds))
+        with stage([name]) as on:
+            work = proxied(on, name, "64", wrk.Load(options.connections))
+            cost, ground = work.cost(options.seconds), sampled(work, options.seconds, on.folder)
         title = f"{name}: {cost.cpu_us:.1f} µs of CPU per request, {ground.samples:,} samples"
         print(title)
         pictures.append(f"![{title}]({path_of(name).name})")

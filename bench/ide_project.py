@@ -22,6 +22,7 @@ from .ide_house import Ide
 from .ide_sockets import Bare, End
 
 PAGE = Path(__file__).resolve().parent.parent / "ide" / "page"
+KIT = Path(__file__).resolve().parent.parent / "core" / "page"        # what every page shares, served beside it as kit/
 IMPORT = re.compile(r'(?:from|import)\s*"(\.[^"]+)"')
 FIRST = ("codemirror", "xterm")     # bundles that each project's page takes at once
 SHELL = ["bash", "--norc", "--noprofile", "-i"]
@@ -162,10 +163,16 @@ def changes(ide: Ide, *, count: int) -> list[tuple[str, ...]]:
     return [("write to event", f"{median(times) * 1e3:.1f}", f"{p99 * 1e3:.1f}", str(len(times)))]
 
 
+def beside(folder: Path, name: str) -> Path:
+    """The file that a page in `folder` means by `name`."""
+    shared = name.removeprefix("./").removeprefix("kit/")
+    return KIT / shared if "kit/" in name else folder / name
+
+
 def scripts() -> list[tuple[str, ...]]:
     """The rows: what a project's page loads before it can be used, compressed."""
     first = re.findall(r'<script[^>]*src="(?:[^"]*static/)?([^"]+)"', (PAGE / "project.html").read_text())
-    waiting, seen = [PAGE / name for name in first], dict[Path, int]()
+    waiting, seen = [beside(PAGE, name) for name in first], dict[Path, int]()
     vendor = (PAGE / "vendor.js").read_text()
     for name in FIRST:
         waiting.append(PAGE / re.search(rf'"{name}": \(\) => import\("\./([^"]+)"', vendor)[1])     # type: ignore[index]
@@ -175,7 +182,7 @@ def scripts() -> list[tuple[str, ...]]:
             continue
         packed = file.with_name(file.name + ".gz")
         seen[file] = packed.stat().st_size if packed.exists() else len(gzip.compress(file.read_bytes(), 9))
-        waiting += [file.parent / found for found in IMPORT.findall(file.read_text())]
+        waiting += [beside(file.parent, found) for found in IMPORT.findall(file.read_text())]
     bundles = sum(size for file, size in seen.items() if "vendor" in file.parts)
     total = sum(seen.values())
     return [("hotpath-ide, a project's page", f"{total / 1000:.0f}", f"{bundles / 1000:.0f}", str(len(seen)))]

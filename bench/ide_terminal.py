@@ -17,6 +17,7 @@ from .harness import Spread, interleave
 from .ide_house import NODE, Ide
 from .ide_sockets import Bare, End, until
 from .processes import Server
+from .work import own_cpu
 
 OURS, BARE = "hotpath-ide", "bare PTY"
 PAYLOADS = {            # name: (command, bytes as the terminal shows them)
@@ -68,8 +69,7 @@ class House:
 
 def own_cpu_s(pid: int) -> float:
     """Of the process, without its children, which are the programs."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / processes.TICKS_PER_S
+    return own_cpu(pid).total_s
 
 
 # ---------------------------------------------------------------------------------------------------- echo

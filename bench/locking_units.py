@@ -41,11 +41,7 @@ def run(backend: str, url: str, *, units: int, rounds: int) -> list[tuple[str, .
     """The table's rows of one database; one thread."""
     engine = locking.engine(url)
     try:
-        Base.metadata.create_all(engine)
-        with Session(engine) as session:
-            session.add(Tally(id=1))
-            session.commit()
-        loops = contenders(engine)
+        loops = prepared(engine)
         for work in loops.values():
             work(100)
         taken = interleave({name: lambda work=work: timed(lambda: work(units), units) for name, work in loops.items()},
@@ -57,6 +53,15 @@ def run(backend: str, url: str, *, units: int, rounds: int) -> list[tuple[str, .
     finally:
         engine.dispose()
     return rows(backend, taken)
+
+
+def prepared(engine: Engine) -> dict[str, Callable[[int], None]]:
+    """The contenders, and the row that they raise."""
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add(Tally(id=1))
+        session.commit()
+    return contenders(engine)
 
 
 def contenders(engine: Engine) -> dict[str, Callable[[int], None]]:

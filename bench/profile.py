@@ -5,13 +5,15 @@ import argparse
 import re
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import machine, results, rivals, wrk
 from .cells import BODY_NAMES
 from .flame import readable
 from .harness import Sample
-from .stage import Stage, stage
+from .stage import stage
 from .syscalls import PerfError, perf
+from .work import Work, proxied
 
 TITLE = "Where the CPU time goes"
 COLUMNS = ("function", "in", "share %", "µs/request")
@@ -42,30 +44,27 @@ def parse(text: str) -> list[Hot]:
     return found
 
 
-def sampled(on: Stage, name: str, body: str, load: wrk.Load) -> tuple[Sample, list[Hot]]:
-    """CPU per request without perf, then the functions that perf finds."""
-    data = on.folder / f"{name}.data"
-    cost = on.load(name, body, load)
-    argv = ["record", "-F", "999", "-o", str(data)]
-    report = on.folder / "perf.txt"
-    perf(argv, on.proxies[name].pid, lambda: on.run(name, body, load), report)
+def sampled(work: Work, seconds: float, folder: Path) -> list[Hot]:
+    """The functions that perf finds."""
+    data, report = folder / "profile.data", folder / "perf.txt"
+    perf(["record", "-F", "999", "-o", str(data)], work.pids, lambda: work.load(seconds), report)
     command = ["perf", "report", "-i", str(data), "--stdio", "--sort", "symbol,dso", "--field-separator=;"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     hot = parse(done.stdout)
     if not hot:
         raise PerfError(f"no samples: {report.read_text().strip()[-300:]} {done.stderr.strip()[-300:]}")
-    return cost, hot
+    return hot
 
 
-def rows(cost: Sample, hot: list[Hot], top: int) -> list[tuple[str, ...]]:
-    """The hottest functions, then the sums by place."""
+def rows(each: float, hot: list[Hot], top: int) -> list[tuple[str, ...]]:
+    """The hottest functions, then the sums by place, of a unit that costs `each`."""
     def row(symbol: str, place: str, percent: float) -> tuple[str, ...]:
-        return symbol, place, f"{percent:.1f}", f"{percent / 100 * cost.cpu_us:.2f}"
+        return symbol, place, f"{percent:.1f}", f"{percent / 100 * each:.2f}"
 
-    found = [row(f"`{each.symbol}`", each.place, each.percent) for each in hot[:top]]
+    found = [row(f"`{one.symbol}`", one.place, one.percent) for one in hot[:top]]
     places: dict[str, float] = {}
-    for each in hot:
-        places[each.place] = places.get(each.place, 0.0) + each.percent
+    for one in hot:
+        places[one.place] = places.get(one.place, 0.0) + one.percent
     largest = sorted(places.items(), key=lambda item: -item[1])[:6]
     return found + [row("all of", place, percent) for place, percent in largest]
 
@@ -85,11 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Sample, show, and write the sections when asked."""
     case = BODY_NAMES[options.body] + ", TLS" * options.tls + ", a connection for each request" * options.closes
-    load = wrk.Load(options.connections, options.seconds, closes=options.closes)
+    load = wrk.Load(options.connections, closes=options.closes)
     for name in options.rivals.split(","):
         with stage([name], wiring=rivals.Wiring(tls=options.tls)) as on:
-            cost, hot = sampled(on, name, options.body, load)
-        found = rows(cost, hot, options.top)
+            work = proxied(on, name, options.body, load)
+            cost, hot = work.cost(options.seconds), sampled(work, options.seconds, on.folder)
+        found = rows(cost.cpu_us, hot, options.top)
         results.show(f"{name}, {case}: {cost.cpu_us:.1f} µs/request, {cost.user_us:.1f} of them user", COLUMNS, found)
         if options.write:
             text = results.table(COLUMNS, found)

@@ -6,14 +6,15 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from . import machine, processes, results, rivals, wrk
+from . import machine, results, rivals, wrk
 from .rivals import PLAIN, Wiring
-from .stage import Stage, stage
+from .stage import stage
+from .work import Work, proxied
 
 TITLE = "System calls per request"
 NOTE = """Counted by the kernel's tracepoints (`perf stat`) over all processes of the server while wrk keeps it busy
@@ -28,17 +29,17 @@ class PerfError(Exception):
     """perf is absent or may not look: it needs root or a lower kernel.perf_event_paranoid."""
 
 
-def perf(argv: list[str], pid: int, load: Callable[[], wrk.Outcome], report: Path) -> wrk.Outcome:
-    """Run perf on the tree under `pid` while `load` runs; what it says goes to `report`.
+def perf(argv: list[str], pids: Sequence[int], load: Callable[[], wrk.Outcome], report: Path) -> wrk.Outcome:
+    """Run perf on `pids` and what they fork while `load` runs; what it says goes to `report`.
 
     perf needs a while to open its counters, so it starts disabled (-D -1) and the load waits for its acknowledgement.
     """
-    pids = ",".join(map(str, processes.tree(pid)))
     with ExitStack() as stack:
         ours, its = socket.socketpair()
         stack.callback(ours.close)
         ours.settimeout(START_DEADLINE_S)
-        control = ["-D", "-1", f"--control=fd:{its.fileno()},{its.fileno()}", "-p", pids]
+        control = ["-D", "-1", f"--control=fd:{its.fileno()},{its.fileno()}", "-p",
+                   ",".join(map(str, pids))]
         output = stack.enter_context(report.open("wb"))
         try:
             with its:       # closed here once perf has its copy, so that its end is our end of file
@@ -87,17 +88,14 @@ CASES = (
 )
 
 
-def counted(on: Stage, name: str, case: Case, load: wrk.Load) -> dict[str, float]:
-    """System calls per request, or per MB, by name, most frequent first."""
-    report = on.folder / "perf.txt"
-    load = replace(load, closes=case.closes)
-    on.run(name, case.body, replace(load, seconds=1))       # workers that are still starting have no pid to watch
-    argv = ["stat", "-x,", "-e", PREFIX + "*"]
-    outcome = perf(argv, on.proxies[name].pid, lambda: on.run(name, case.body, load), report)
+def counted(work: Work, seconds: float, report: Path, *, per_mb: bool = False) -> dict[str, float]:
+    """System calls per unit, or per MB, by name, most frequent first."""
+    work.load(1)                        # workers that are still starting have no pid to watch
+    outcome = perf(["stat", "-x,", "-e", PREFIX + "*"], work.pids, lambda: work.load(seconds), report)
     calls = parse(report.read_text())
     if not calls:
         raise PerfError(report.read_text().strip()[-500:])
-    units = outcome.read_bytes / 1e6 if case.per_mb else outcome.requests
+    units = outcome.read_bytes / 1e6 if per_mb else outcome.requests
     shares = {call: n / units for call, n in calls.items() if n / units >= LEAST_SHOWN}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
@@ -125,7 +123,9 @@ def run(options: argparse.Namespace) -> None:
     parts = [machine.header(versions=rivals.versions(names))]
     for case in (case for case in CASES if options.only in case.name):
         with stage(names, wiring=case.wiring) as on:
-            taken = {name: counted(on, name, case, wrk.Load(options.connections, options.seconds)) for name in names}
+            load = wrk.Load(options.connections, closes=case.closes)
+            taken = {name: counted(proxied(on, name, case.body, load), options.seconds, on.folder / "perf.txt",
+                                   per_mb=case.per_mb) for name in names}
         columns = ("system call", *names)
         results.show(case.name, columns, rows(taken))
         parts.append(f"### {case.name}\n\n{results.table(columns, rows(taken))}")

@@ -33,7 +33,7 @@ def test_functions_are_named_as_in_their_source(symbol, name):
 
 
 def test_calls_are_piled_on_what_is_common_to_all():
-    ground = flame.piled(SCRIPT)
+    ground = flame.piled(flame.chains(SCRIPT))
     assert (ground.name, ground.samples, ground.depth()) == ("epoll.loop_turn", 2, 4)
     assert {key: box.samples for key, box in ground.above.items()} == {
         ("stream.stream_send", "stream.cpython-311-x86_64-linux-gnu.so"): 1,
@@ -41,7 +41,7 @@ def test_calls_are_piled_on_what_is_common_to_all():
 
 
 def test_the_drawing_is_xml_with_a_box_for_each_function():
-    root = ElementTree.fromstring(flame.drawn(flame.piled(SCRIPT.replace("new", "<")), "a & b", 8.0))
+    root = ElementTree.fromstring(flame.drawn(flame.piled(flame.chains(SCRIPT.replace("new", "<"))), "a & b", 8.0))
     titles = [title.text for title in root.iter("{http://www.w3.org/2000/svg}title")]
     assert len(titles) == 5
     assert "tcp_sendmsg in kernel: 50.0%, 4.00 µs per request" in titles
@@ -54,7 +54,7 @@ def test_narrow_boxes_are_left_out():
 
 
 def test_no_samples_are_no_boxes():
-    assert flame.piled("").samples == 0
+    assert flame.piled([]).samples == 0
 
 
 @pytest.mark.parametrize(("place", "kind"), [

@@ -23,7 +23,7 @@ def test_what_perf_cannot_do_is_said_and_the_load_never_starts(tmp_path):
 
     # An unknown event: perf, if installed, ends at once.
     with pytest.raises(syscalls.PerfError):
-        syscalls.perf(["stat", "-e", "no:such_event"], 1, load, tmp_path / "report")
+        syscalls.perf(["stat", "-e", "no:such_event"], [1], load, tmp_path / "report")
 
 
 def test_the_tree_that_is_watched_exists(port, tmp_path):
