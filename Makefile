@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up build test pytest bench pgo types style fuzz sanitize clean
+.PHONY: help up build test pytest bench profile pgo types style fuzz sanitize clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -34,9 +34,17 @@ bench: build $(VENV)/.dev  ## the rivals and us, interleaved (ARGS="proxy")
 	@.ci/packages build test bench
 	@$(PY) bench $(or $(ARGS),all)
 
+SYSTEM := proxy
+profile: build $(VENV)/.dev  ## flame graphs, and CPU and system calls for each unit of work (SYSTEM=shard|ide|crdt|locking|chat|core)
+	@.ci/packages build test bench
+	@$(PY) bench system --system $(SYSTEM) $(ARGS)
+
 pgo: build $(VENV)/.dev  ## the extension modules once more, as a load has taught the compiler; `make clean build` goes back
 	@.ci/packages build test bench
 	@bench/pgo.sh
+
+docs: build  ## the configuration reference of the pages, out of the classes (ARGS=--check)
+	@$(PY) docs/reference.py $(ARGS)
 
 types: build $(VENV)/.dev  ## mypy strict; the .pyi against what was compiled
 	@$(VENV)/bin/mypy

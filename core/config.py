@@ -26,7 +26,8 @@ from .yamltext import MAX_BYTES, Entries, Items, Leaf, Node, PathTo, Plain, dott
 
 __all__ = [
     "NO_FLAGS", "OFF", "ONE_OR_MANY", "Address", "ConfigError", "Duration", "Flag", "Network", "Problem", "Rate",
-    "Scalar", "Section", "Size", "blame", "dotted", "dump", "load", "loads", "plain", "shown", "spelled",
+    "Scalar", "Section", "Size", "allowed", "blame", "dotted", "dump", "load", "loads", "plain", "plain_of", "shown",
+    "spelled", "unmarked",
 ]
 
 # Marks for annotations. One item may stand where a list is asked for: `Annotated[tuple[T, ...], ONE_OR_MANY]`.
@@ -126,7 +127,7 @@ def dump(section: Section) -> str:
 
 def plain(section: Section) -> Plain:
     """What `dump` spells, as mappings, lists and scalars: a config for whoever reads JSON."""
-    return _plain(section, _type_of(type(section)))
+    return plain_of(section, _type_of(type(section)))
 
 
 def _text_of(path: str | Path) -> str:
@@ -176,7 +177,7 @@ class _Building:
         """The value of `kind` that `node` spells. `path` is the model's, `place` the file's (same unless shortened)."""
         place = place or _Place(path, node.line)
         self.places[path] = place
-        kind, marks = _unmarked(kind)
+        kind, marks = unmarked(kind)
         if marks.get("one_or_many") and not isinstance(node, Items):
             assert isinstance(kind, inspect.VarTupleType)
             return (self.value(node, kind.item_type, (*path, 0), place),)
@@ -191,7 +192,7 @@ class _Building:
         if isinstance(kind, inspect.DictType):
             return self.entries(node, kind, path, place)
         if not isinstance(node, Leaf):
-            self.fail(place, f"{_shown(node)} is not allowed; allowed: {_allowed(kind)}")
+            self.fail(place, f"{_shown(node)} is not allowed; allowed: {allowed(kind)}")
         return self.scalar(node.value, kind, marks, place)
 
     def section(self, node: Node, kind: inspect.StructType, path: PathTo, place: _Place) -> Section:
@@ -210,7 +211,7 @@ class _Building:
                 given[fields[key].name] = self.value(below, fields[key].type, (*path, key), there)
         for name, field in fields.items():
             if field.required and field.name not in given:
-                self.fail(place, f"{name} is missing; allowed: {_allowed(field.type)}")
+                self.fail(place, f"{name} is missing; allowed: {allowed(field.type)}")
         section = model(**given)
         for problem in section.check():
             self.fail(self.place_of((*path, *problem.path)), problem.message)
@@ -220,7 +221,7 @@ class _Building:
         if isinstance(node, Leaf) and node.value is None:
             node = Items(node.line, ())         # `routes:` with nothing below it
         if not isinstance(node, Items):
-            self.fail(place, f"{_shown(node)} is not allowed; allowed: {_allowed(kind)}")
+            self.fail(place, f"{_shown(node)} is not allowed; allowed: {allowed(kind)}")
         self.check_length(len(node.items), kind, place)
         return tuple(
             self.value(item, kind.item_type, (*path, i), _Place((*place.path, i), item.line))
@@ -240,7 +241,7 @@ class _Building:
         if isinstance(node, Leaf) and node.value is None:
             return {}                           # `limits:` with nothing below it
         if not isinstance(node, Entries):
-            self.fail(place, f"{_shown(node)} is not allowed; allowed: {_allowed(kind)}")
+            self.fail(place, f"{_shown(node)} is not allowed; allowed: {allowed(kind)}")
         return node.entries
 
     def check_length(self, n: int, kind: inspect.VarTupleType | inspect.DictType, place: _Place) -> None:
@@ -256,7 +257,7 @@ class _Building:
         for other in others:
             if _takes(other, node):
                 return self.value(node, other, path, place)
-        self.fail(place, f"{_shown(node)} is not allowed; allowed: {_allowed(kind)}")
+        self.fail(place, f"{_shown(node)} is not allowed; allowed: {allowed(kind)}")
 
     def scalar(self, value: Scalar, kind: inspect.Type, marks: Mapping[str, object], place: _Place) -> object:
         spelling = marks.get("spelling")
@@ -264,7 +265,7 @@ class _Building:
             if isinstance(spelling, Spelling):
                 read = spelling.read(value)
                 if isinstance(kind, inspect.IntType | inspect.FloatType) and not _within(cast(float, read), kind):
-                    raise ValueError(f"{shown(value)} is out of range; allowed: {_allowed(kind)}")
+                    raise ValueError(f"{shown(value)} is out of range; allowed: {allowed(kind)}")
                 return read
             if isinstance(kind, inspect.DataclassType | inspect.CustomType):
                 return cast(type[Parsed], kind.cls).parse(value if isinstance(value, str) else shown(value))
@@ -273,7 +274,7 @@ class _Building:
         if not _takes(kind, Leaf(place.line, value)):
             unquoted = isinstance(kind, inspect.StrType) and not isinstance(value, str)
             hint = f' (in quotes it is text: "{shown(value)}")' if unquoted else ""
-            self.fail(place, f"{shown(value)} is not allowed; allowed: {_allowed(kind)}{hint}")
+            self.fail(place, f"{shown(value)} is not allowed; allowed: {allowed(kind)}{hint}")
         return float(cast(float, value)) if isinstance(kind, inspect.FloatType) else value
 
     def place_of(self, path: PathTo) -> _Place:
@@ -295,7 +296,7 @@ class _Building:
         return ConfigError(self.file, line, dotted(place.path), message)
 
 
-def _unmarked(kind: inspect.Type) -> tuple[inspect.Type, Mapping[str, object]]:
+def unmarked(kind: inspect.Type) -> tuple[inspect.Type, Mapping[str, object]]:
     """`kind` without its annotations, and what our marks say about it."""
     marks: dict[str, object] = {}
     while isinstance(kind, inspect.Metadata):
@@ -334,11 +335,11 @@ def _within(value: Scalar, kind: inspect.IntType | inspect.FloatType) -> bool:
     )
 
 
-def _allowed(kind: inspect.Type) -> str:
+def allowed(kind: inspect.Type) -> str:
     """What a value of `kind` may be, in words."""
-    kind, _ = _unmarked(kind)
+    kind, _ = unmarked(kind)
     if isinstance(kind, inspect.UnionType):
-        return " or ".join(_allowed(other) for other in kind.types)
+        return " or ".join(allowed(other) for other in kind.types)
     if isinstance(kind, inspect.LiteralType):
         return ", ".join(str(one) for one in kind.values)
     if isinstance(kind, inspect.StructType):
@@ -374,23 +375,23 @@ def _shown(node: Node) -> str:
     return "a list" if isinstance(node, Items) else "a mapping"
 
 
-def _plain(value: object, kind: inspect.Type) -> Plain:
+def plain_of(value: object, kind: inspect.Type) -> Plain:
     """`value` as YAML spells it."""
-    kind, marks = _unmarked(kind)
+    kind, marks = unmarked(kind)
     spelling = marks.get("spelling")
     if value is None:
         return "off" if marks.get("off") else None
     if isinstance(kind, inspect.UnionType):
         others = [other for other in kind.types if not isinstance(other, inspect.NoneType)]
-        return _plain(value, others[0]) if len(others) == 1 else cast(Scalar, value)
+        return plain_of(value, others[0]) if len(others) == 1 else cast(Scalar, value)
     if isinstance(value, Section):
         fields = cast(inspect.StructType, _type_of(type(value))).fields
-        return {field.encode_name: _plain(getattr(value, field.name), field.type) for field in fields}
+        return {field.encode_name: plain_of(getattr(value, field.name), field.type) for field in fields}
     if isinstance(kind, inspect.VarTupleType):
-        return [_plain(item, kind.item_type) for item in cast(tuple[object, ...], value)]
+        return [plain_of(item, kind.item_type) for item in cast(tuple[object, ...], value)]
     if isinstance(kind, inspect.DictType):
         entries = cast(Mapping[str, object], value)
-        return {str(name): _plain(below, kind.value_type) for name, below in entries.items()}
+        return {str(name): plain_of(below, kind.value_type) for name, below in entries.items()}
     if isinstance(kind, inspect.DataclassType | inspect.CustomType):
         return str(value)
     if isinstance(spelling, Spelling) and spelling.write is not None:

@@ -20,11 +20,13 @@ FILE = "locking.db"
 class LockingConfig(ServeConfig, frozen=True):
     """Of `hotpath-locking serve`."""
 
+    # where it listens: one address, or a list
     listen: Annotated[tuple[Address, ...], msgspec.Meta(min_length=1), ONE_OR_MANY] = (Address("127.0.0.1", 8090),)
-    data: Annotated[str, msgspec.Meta(min_length=1)] = "./locking"
-    url: str = ""                                                       # of a database; empty: a SQLite file in `data`
-    token: Annotated[str, msgspec.Meta(pattern=TOKEN)] | None = None    # default: that variable
-    pool: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8                # connections, and threads, of a worker
+    data: Annotated[str, msgspec.Meta(min_length=1)] = "./locking"  # folder of the SQLite file
+    url: str = ""                                                   # of a database; empty: a SQLite file in `data`
+    # bearer token, needed off loopback; null: what HOTPATH_LOCKING_TOKEN says
+    token: Annotated[str, msgspec.Meta(pattern=TOKEN)] | None = None
+    pool: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8    # connections, and threads, of a worker
 
     def check(self) -> Iterator[Problem]:
         """The variable's token, too, is one that a client can send."""

@@ -45,9 +45,9 @@ class ShardEntry(Section, frozen=True):
 
     short: ClassVar = "name"
 
-    name: Annotated[str, msgspec.Meta(pattern=SHARD_NAME)]
-    weight: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 1.0
-    dsn: str | None = None
+    name: Annotated[str, msgspec.Meta(pattern=SHARD_NAME)]  # any but `meta`, which is ours
+    weight: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 1.0    # its share, beside others' weights
+    dsn: str | None = None                                  # with backend dsn: mysql://USER:PASSWORD@HOST:PORT/DATABASE
 
     def check(self) -> Iterator[Problem]:
         """The name is free, and the DSN is one."""
@@ -59,13 +59,13 @@ class ShardEntry(Section, frozen=True):
 class PoolConfig(Section, frozen=True):
     """Connections to one shard, of one worker."""
 
-    max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
-    wait: Duration = 2.0            # for a connection, or for a row that somebody else holds
-    connect: Duration = 3.0
-    statement: Duration = 10.0      # that a server may think about one
-    idle: Duration = 300.0          # then it is closed
-    age: Duration = 3600.0          # then too, whatever it does
-    ping_after: Duration = 1.0      # idle for so long, it is asked whether it lives before it is used
+    max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16    # connections
+    wait: Duration = 2.0        # for a connection, or for a row that somebody else holds
+    connect: Duration = 3.0     # until a new one must stand
+    statement: Duration = 10.0  # that a server may think about one
+    idle: Duration = 300.0      # then it is closed
+    age: Duration = 3600.0      # then too, whatever it does
+    ping_after: Duration = 1.0  # idle for so long, it is asked whether it lives before it is used
 
     def check(self) -> Iterator[Problem]:
         """What nobody can wait for."""
@@ -77,31 +77,31 @@ class PoolConfig(Section, frozen=True):
 class MoveConfig(Section, frozen=True):
     """How rows are moved, where a command does not say otherwise."""
 
-    rate: RowsRate = 20000.0
+    rate: RowsRate = 20000.0                                        # rows per second; 0: no cap
     chunk: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 500      # rows, at most, in one transaction
     latency: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 1.5    # x the p99 before: slow down above it
-    hold: bool = False              # stop at `verified`, until told to complete
-    keep_source: bool = False       # leave the moved rows where they were
+    hold: bool = False                                              # stop at `verified`, until told to complete
+    keep_source: bool = False                                       # leave the moved rows where they were
 
 
 class ShardLimits(Limits, frozen=True):
     """What one request may carry."""
 
-    # So that 500 keys fit in a query.
+    # bytes of the request line: 500 keys fit in a query
     line: Annotated[Size, msgspec.Meta(ge=64, le=65536)] = 48 * 1024
-    head: Annotated[Size, msgspec.Meta(ge=256, le=60 * 1024)] = 56 * 1024
-    row: Annotated[Size, msgspec.Meta(ge=1024, le=16 * 1024**2)] = 1024**2
-    bulk: Annotated[Size, msgspec.Meta(ge=1024, le=1024**3)] = 32 * 1024**2
-    list: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
+    head: Annotated[Size, msgspec.Meta(ge=256, le=60 * 1024)] = 56 * 1024       # bytes of a whole request head
+    row: Annotated[Size, msgspec.Meta(ge=1024, le=16 * 1024**2)] = 1024**2      # bytes of one row
+    bulk: Annotated[Size, msgspec.Meta(ge=1024, le=1024**3)] = 32 * 1024**2     # bytes of a request that holds many
+    list: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000                 # rows on one page of a list
 
 
 class DockerConfig(Section, frozen=True):
     """Containers, for `backend: docker`."""
 
-    image: Annotated[str, msgspec.Meta(min_length=1)] = "mysql:8.4"
-    build: Literal["auto", "never", "always"] = "auto"      # auto: if the image cannot be had
-    memory: Annotated[Size, msgspec.Meta(ge=64 * 1024**2)] = 512 * 1024**2
-    args: tuple[str, ...] = ()      # for the server in it
+    image: Annotated[str, msgspec.Meta(min_length=1)] = "mysql:8.4"    # of MySQL or MariaDB
+    build: Literal["auto", "never", "always"] = "auto"  # make it from Debian's packages; auto: where it cannot be had
+    memory: Annotated[Size, msgspec.Meta(ge=64 * 1024**2)] = 512 * 1024**2    # of one container
+    args: tuple[str, ...] = ()                          # for the server in it
 
 
 class ProcessConfig(Section, frozen=True):
@@ -109,27 +109,35 @@ class ProcessConfig(Section, frozen=True):
 
     binary: Annotated[str, msgspec.Meta(min_length=1)] = "auto"     # mariadbd or mysqld
     user: Annotated[str, msgspec.Meta(min_length=1)] = "auto"       # whom it runs as, if we are root
-    args: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()                                      # for the server
 
 
 class ShardConfig(ServeConfig, frozen=True):
     """One cluster, and one router for it."""
 
+    # its name: of containers, and of the map's database
     cluster: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "blog"
+    # where the router listens: one address, or a list
     listen: Annotated[tuple[Address, ...], msgspec.Meta(min_length=1), ONE_OR_MANY] = (Address("127.0.0.1", 8320),)
+    # a file that holds the bearer token; needed off loopback
     token_file: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    # processes of the router; auto: one per CPU that we may use
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] | Literal["auto"] = 1
+    # SQLite files, servers started here, containers, or databases that exist
     backend: Literal["embedded", "process", "docker", "dsn"] = "embedded"
-    data: Annotated[str, msgspec.Meta(min_length=1)] = "shard-data"
+    data: Annotated[str, msgspec.Meta(min_length=1)] = "shard-data"     # folder of the files, relative to this one
+    # how many the first `up` makes (s0, s1, …), or which; from then on the map rules
     shards: Annotated[int, msgspec.Meta(ge=1, le=1000)] | tuple[ShardEntry, ...] = 3
+    # points on the ring for each unit of weight; kept from the first `up`
     vnodes: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 256
-    fence: bool = True
-    meta: str | None = None
+    fence: bool = True          # false, at the first `up`: shards are never added or removed
+    meta: str | None = None     # DSN of the map's database; null: a file in `data`, or a database on the first shard
     pool: PoolConfig = msgspec.field(default_factory=PoolConfig)
     move: MoveConfig = msgspec.field(default_factory=MoveConfig)
     limits: ShardLimits = msgspec.field(default_factory=ShardLimits)
     docker: DockerConfig = msgspec.field(default_factory=DockerConfig)
     process: ProcessConfig = msgspec.field(default_factory=ProcessConfig)
+    # by name
     tables: Annotated[Mapping[str, TableConfig], msgspec.Meta(min_length=1)] = msgspec.field(default_factory=dict)
 
     def check(self) -> Iterator[Problem]:

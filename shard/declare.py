@@ -26,8 +26,8 @@ class ColumnConfig(Section, frozen=True):
 
     short: ClassVar = "type"
 
-    type: str
-    default: str | int | float | bool | None = None     # null: none
+    type: str           # as string(64); with ? behind it, it may be null
+    default: str | int | float | bool | None = None     # of a row that does not say; `now` for a datetime
     generate: bool = False                              # a rising 64-bit id, where the row does not give one
 
     def check(self) -> Iterator[Problem]:
@@ -49,8 +49,9 @@ class ColumnConfig(Section, frozen=True):
 class TableConfig(Section, frozen=True):
     """One table."""
 
-    key: str
-    columns: Annotated[Mapping[str, ColumnConfig], msgspec.Meta(min_length=1, max_length=MAX_COLUMNS)]
+    key: str            # the column by which rows are placed; it never changes
+    columns: Annotated[Mapping[str, ColumnConfig], msgspec.Meta(min_length=1, max_length=MAX_COLUMNS)]    # by name
+    # each a list of columns; none is unique
     indexes: Annotated[tuple[Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=MAX_INDEX_COLUMNS)], ...],
                        msgspec.Meta(max_length=MAX_INDEXES)] = ()
 

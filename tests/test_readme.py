@@ -1,4 +1,4 @@
-"""What the README shows does what it says."""
+"""What the README and the pages show does what it says."""
 import json
 import re
 import runpy
@@ -17,16 +17,28 @@ from tests.ide.paths import public_folder
 from tests.ide.servers import serving as serving_ide
 from tests.ide.servers import written
 from tests.locking.web.servers import serving as serving_locking
+from tests.waiting import free_port
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+WRITTEN = [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("*/README.md"))]
+BLOCKS = [found for page in PAGES for found in re.findall(r"```(\w+)\n(.*?)```", page.read_text(), re.DOTALL)]
+# A page longer than this is not read.
+MOST_LINES = 150
+# What a picture may cost whoever opens the page.
+MOST_BYTES = 150_000
 
 
 def block(language: str, word: str) -> str:
     """The block in `language` that has `word` in it."""
     found, = [text for name, text in BLOCKS if name == language and word in text]
     return found
+
+
+def ours(command: str) -> str:
+    """A command of ours, as it is installed here."""
+    return str(Path(sys.executable).with_name(command))
 
 
 def test_the_ring_owns_keys():
@@ -36,7 +48,7 @@ def test_the_ring_owns_keys():
 
 
 def test_the_server_answers_and_echoes(tmp_path):
-    (tmp_path / "app.py").write_text(block("python", "app = Router()"))
+    (tmp_path / "app.py").write_text(block("python", "# app.py"))
     app = runpy.run_path(str(tmp_path / "app.py"), run_name="app")["app"]
     with serving(app) as served:
         with urllib.request.urlopen(f"http://{served.address}/v1/items/7") as answer:
@@ -44,6 +56,13 @@ def test_the_server_answers_and_echoes(tmp_path):
         with connect(f"ws://{served.address}/v1/live", origin="https://shop.example") as socket:
             socket.send("hello")
             assert socket.recv(timeout=10) == "hello"
+
+
+def test_the_server_says_hello(tmp_path):
+    (tmp_path / "hello.py").write_text(block("python", "# hello.py"))
+    app = runpy.run_path(str(tmp_path / "hello.py"), run_name="hello")["app"]
+    with serving(app) as served, urllib.request.urlopen(f"http://{served.address}/hello/ada") as answer:
+        assert json.load(answer) == {"hello": "ada"}
 
 
 def test_two_dictionaries_agree():
@@ -59,10 +78,28 @@ print(h11.Connection.__module__, wsproto.WSConnection.__module__)
     assert all(module.startswith("hotpath.") for module in done.stdout.split())
 
 
-def test_the_configuration_is_accepted(tmp_path):
-    (tmp_path / "proxy.yaml").write_text(block("yaml", "upstreams:"))
-    command = [str(Path(sys.executable).with_name("hotpath-proxy")), "-c", str(tmp_path / "proxy.yaml"), "-t"]
-    assert subprocess.run(command, check=False).returncode == 0
+@pytest.mark.parametrize(("file", "command"), [
+    ("proxy.yaml", "hotpath-proxy"), ("front.yaml", "hotpath-proxy"), ("shard.yaml", "hotpath-shard"),
+    ("shards.yaml", "hotpath-shard"), ("ide.yaml", "hotpath-ide"),
+])
+def test_a_configuration_is_accepted(file, command, tmp_path):
+    (tmp_path / file).write_text(block("yaml", f"# {file}\n"))
+    done = subprocess.run([ours(command), "serve", "--config", file, "--check"], cwd=tmp_path, capture_output=True,
+                          text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{file}: ok\n")
+
+
+def test_servers_come_and_go_as_shown(tmp_path):
+    admin = f"127.0.0.1:{free_port()}"
+    text = block("yaml", "# proxy.yaml\n").replace("listen: 127.0.0.1:8081", "listen: 127.0.0.1:0")
+    (tmp_path / "proxy.yaml").write_text(text.replace("127.0.0.1:8082", admin))
+    with launched([ours("hotpath-proxy"), "-c", str(tmp_path / "proxy.yaml")]):
+        script = block("bash", "/v1/upstreams").replace("127.0.0.1:8082", admin)
+        done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
+    all_of_them, new, changed, leaving = (json.loads(line) for line in done.stdout.replace("}{", "}\n{").splitlines())
+    assert [server["weight"] for server in all_of_them["app"]["servers"]] == [1, 2]
+    assert (new["address"], new["weight"], changed["weight"]) == ("127.0.0.1:9003", 1, 3)
+    assert leaving["state"] == "draining"
 
 
 def test_the_chat_answers_as_shown(tmp_path):
@@ -104,8 +141,7 @@ def test_the_ide_answers_as_shown():
 
 def test_the_shards_answer_as_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    command = [str(Path(sys.executable).with_name("hotpath-shard")), "serve", "--listen", "127.0.0.1:0"]
-    with launched(command) as served:
+    with launched([ours("hotpath-shard"), "serve", "--listen", "127.0.0.1:0"]) as served:
         script = block("bash", "/v1/tables").replace("http://127.0.0.1:8320", f"http://{served.address}")
         done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
     made, many, row, page, sums = (json.loads(text) for text in re.findall(r"^.+$", done.stdout.replace(
@@ -123,11 +159,48 @@ def test_a_cluster_grows_in_a_program(tmp_path, monkeypatch):
     exec(block("python", "Cluster.open"), {})
 
 
-@pytest.mark.parametrize("command", re.findall(r"\.venv/bin/(hotpath-\w+)", README))
+@pytest.mark.parametrize("command", sorted({
+    name for page in PAGES for name in re.findall(r"\.venv/bin/(hotpath(?:-\w+)?)", page.read_text())}))
 def test_the_commands_exist(command):
-    argv = [str(Path(sys.executable).with_name(command)), "--help"]
-    assert command in subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run([ours(command), "--help"], capture_output=True, text=True, check=True)
+    assert command in done.stdout
 
 
-def test_the_links_lead_somewhere():
-    assert [link for link in re.findall(r"\]\(([\w./]+)\)", README) if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_links_lead_somewhere(page):
+    links = [(page.parent / link if link else page, title)
+             for link, title in re.findall(r"\]\(([\w./-]*)(?:#([\w-]+))?\)", page.read_text())]
+    assert [str(link) for link, _ in links if not link.exists()] == []
+    assert [(str(link), title) for link, title in links if title and title not in titles(link)] == []
+
+
+def titles(page: Path) -> set[str]:
+    """Where links within it lead, as GitHub makes them of titles."""
+    found = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in found}
+
+
+def test_the_readme_is_short_enough_to_be_read():
+    assert len(README.read_text().splitlines()) <= MOST_LINES
+
+
+def test_its_numbers_were_measured():
+    measured = set(numbers((ROOT / "bench" / "RESULTS.md").read_text()))
+    rows = [row.split("|") for row in README.read_text().split("\n## Numbers\n")[1].split("\n## ")[0].splitlines()
+            if row.startswith("| ")][1:]
+    assert len(rows) > 10
+    assert {row[1].strip(): unknown for row in rows
+            if (unknown := set(numbers(" ".join(row[2:4]))) - measured - {"0", "1"})} == {}
+
+
+def numbers(text: str) -> list[str]:
+    """As they are written."""
+    return [found.rstrip(",") for found in re.findall(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?", text)]
+
+
+def test_pictures_are_small_and_shown():
+    shown = {(page.parent / link).resolve() for page in PAGES for link in re.findall(
+        r"!\[[^]]+\]\(([^)]+)\)", page.read_text())}
+    pictures = set((ROOT / "docs" / "pictures").iterdir())
+    assert pictures <= shown
+    assert [picture.name for picture in pictures if picture.stat().st_size > MOST_BYTES] == []

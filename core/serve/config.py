@@ -16,24 +16,25 @@ LogFormat = Literal["combined", "json"]
 class Timeouts(Section, frozen=True):
     """How long each step may take; 0: for ever."""
 
-    head: Duration = 10.0           # from the first byte of a head, or from the accept, to its end
-    idle: Duration = 60.0           # between two requests of a connection
-    body: Duration = 30.0           # of waiting for a body; what arrives buys more time at `limits.body_rate`
-    send: Duration = 30.0           # in which the client takes nothing
-    drain: Duration = 30.0          # for the last requests of a worker that ends
+    head: Duration = 10.0   # from the first byte of a head, or from the accept, to its end
+    idle: Duration = 60.0   # between two requests of a connection
+    body: Duration = 30.0   # of waiting for a body; what arrives buys more time at `limits.body_rate`
+    send: Duration = 30.0   # in which the client takes nothing
+    drain: Duration = 30.0  # for the last requests of a worker that ends
 
 
 class Limits(Section, frozen=True):
     """What one client may ask for."""
 
-    line: Annotated[Size, msgspec.Meta(ge=64, le=65536)] = 8 * 1024
-    head: Annotated[Size, msgspec.Meta(ge=256, le=60 * 1024)] = 32 * 1024
-    fields: Annotated[int, msgspec.Meta(ge=1, le=256)] = 100
+    line: Annotated[Size, msgspec.Meta(ge=64, le=65536)] = 8 * 1024         # bytes of the request line
+    head: Annotated[Size, msgspec.Meta(ge=256, le=60 * 1024)] = 32 * 1024   # bytes of a whole request head
+    fields: Annotated[int, msgspec.Meta(ge=1, le=256)] = 100                # header fields of one request
+    # bytes of a request's body, where its route has no limit of its own; off: any
     body: Annotated[Size | None, OFF] = 1024 * 1024
-    body_rate: Size = 1024          # bytes per second
-    connections: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 10_000     # of one worker; 0: any
-    requests: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0             # of one connection; 0: any
-    unsent: Annotated[Size, msgspec.Meta(ge=4096, le=2**30)] = 256 * 1024      # above it, whoever produces waits
+    body_rate: Size = 1024  # bytes per second: what arrives of a body buys more time at this rate
+    connections: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 10_000    # of one worker; 0: any
+    requests: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0    # of one connection; 0: any
+    unsent: Annotated[Size, msgspec.Meta(ge=4096, le=2**30)] = 256 * 1024    # above it, whoever produces waits
 
 
 class AccessLog(Section, frozen=True):
@@ -42,9 +43,9 @@ class AccessLog(Section, frozen=True):
     short: ClassVar = "path"
 
     path: str = "-"                 # "-": standard output
-    format: LogFormat = "combined"
-    buffer: Size = 64 * 1024
-    flush: Duration = 1.0
+    format: LogFormat = "combined"  # combined: as Apache's; json: an object on each line
+    buffer: Size = 64 * 1024        # lines are gathered up to this size
+    flush: Duration = 1.0           # and wait no longer than this
 
 
 class ErrorLog(Section, frozen=True):
@@ -52,13 +53,13 @@ class ErrorLog(Section, frozen=True):
 
     short: ClassVar = "path"
 
-    path: str = "-"                 # "-": standard error
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["text", "json"] = "text"
+    path: str = "-"                                                 # "-": standard error
+    level: Literal["debug", "info", "warning", "error"] = "info"    # what weighs less is left out
+    format: Literal["text", "json"] = "text"                        # text: key=value; json: an object on each line
 
 
 class Log(Section, frozen=True):
-    """The two logs; `access` is None when off."""
+    """The two logs."""
 
     access: Annotated[AccessLog | None, OFF] = msgspec.field(default_factory=AccessLog)
     error: ErrorLog = msgspec.field(default_factory=ErrorLog)
@@ -67,13 +68,15 @@ class Log(Section, frozen=True):
 class ServeConfig(Section, frozen=True):
     """What every server on the core understands; a service adds fields of its own in a subclass."""
 
+    # where it listens: one address, or a list; port 0: a free one
     listen: Annotated[tuple[Address, ...], msgspec.Meta(min_length=1), ONE_OR_MANY] = (Address("127.0.0.1", 8000),)
+    # processes; auto: one per CPU that we may use
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] | Literal["auto"] = "auto"
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     limits: Limits = msgspec.field(default_factory=Limits)
     log: Log = msgspec.field(default_factory=Log)
-    pid_file: str | None = None
-    user: str | None = None
+    pid_file: str | None = None     # where the pid is written
+    user: str | None = None         # who serves, once the sockets are bound; needs root
 
     @property
     def worker_count(self) -> int:

@@ -38,6 +38,18 @@ def test_the_documented_file_says_the_defaults():
     assert (given.peers[0].name, given.peers[0].url, given.peers[0].public) == ("b", "http://127.0.0.1:8092", None)
 
 
+@pytest.mark.parametrize("public", ["http://h:1", "https://h/", "/", "/crdt/b/"])
+def test_a_page_may_find_a_replica_elsewhere_or_beside_itself(public):
+    (peer,) = loads(f"peers: [{{name: b, url: 'http://h:1', public: '{public}'}}]", CrdtConfig).peers
+    assert peer.public == public
+
+
+@pytest.mark.parametrize("public", ["//evil", "crdt/b/", "/crdt/b", "ftp://h/", "http://h/path/", "/a?b/"])
+def test_what_no_page_could_find_is_refused(public):
+    with pytest.raises(ConfigError, match="public"):
+        loads(f"peers: [{{name: b, url: 'http://h:1', public: '{public}'}}]", CrdtConfig)
+
+
 def test_what_is_dumped_is_read_back():
     config = loads(EXAMPLE, CrdtConfig)
     assert loads(dump(config), CrdtConfig) == config
