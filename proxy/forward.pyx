@@ -14,6 +14,7 @@ from hotpath.core.wire.http1 cimport (
     NAME_X_FORWARDED_HOST, NAME_X_FORWARDED_PROTO, Field)
 from hotpath.proxy.coding cimport put_coding
 from hotpath.proxy.exchange cimport CODING_VARIES, STATE_TUNNEL, client_t, relay_t
+from hotpath.proxy.location cimport moved_location, put_location
 from hotpath.proxy.plan cimport (
     FORWARDED_OFF, FORWARDED_RFC7239, FORWARDED_X, HOST_FIXED, HOST_PRESERVE, edits_t, limit_t, plan_t, upstream_t)
 
@@ -130,9 +131,12 @@ cdef bint is_dropped(const uint8_t* data, const Head* head, const Field* field, 
     return (edits.n_dropped and is_edited(data, field, edits)) \
         or (head.connection & CONNECTION_NOMINATES and is_nominated(data, head, field))
 
-cdef void put_fields(const uint8_t* data, const Head* head, size_t end, uint32_t dropped, bint drops_underscores,
+cdef void put_fields(const uint8_t* data, const Head* head, size_t end, uint32_t dropped, const Field* ours, bint drops_underscores,
                      const edits_t* edits, writer_t* writer) noexcept nogil:
-    """All fields but those whose Name bit is in `dropped`, the nominated and the edited; `end` is where the last line ends."""
+    """All fields but those whose Name bit is in `dropped`, the nominated, the edited and the one that we write (NULL: none).
+
+    `end` is where the last line ends.
+    """
     cdef uint32_t i
     cdef size_t run
     cdef bint passes
@@ -143,6 +147,7 @@ cdef void put_fields(const uint8_t* data, const Head* head, size_t end, uint32_t
     for i in range(head.n_fields):
         field = &head.fields[i]
         passes = not (NAME_BIT(field.known) & dropped
+                      or field == ours
                       or (drops_underscores and field.flags & FIELD_UNDERSCORE)
                       or is_dropped(data, head, field, edits))
         if passes and data[field.name_at + field.name_size] == c":":
@@ -263,12 +268,12 @@ cdef void write_request(exchange_t* exchange, const uint8_t* data, const Head* h
 
     if not exchange.expects_continue:
         dropped |= NAME_BIT(NAME_EXPECT)
-    if plan.forwarded != FORWARDED_OFF:
-        dropped |= NAME_BIT(NAME_X_FORWARDED_FOR) if plan.forwarded & FORWARDED_X or not client.peer_is_trusted else 0
-        dropped |= NAME_BIT(NAME_FORWARDED) if plan.forwarded & FORWARDED_RFC7239 or not client.peer_is_trusted else 0
-        if not client.peer_is_trusted:
-            dropped |= NAME_BIT(NAME_X_FORWARDED_PROTO) | NAME_BIT(NAME_X_FORWARDED_HOST)
-    put_fields(data, head, exchange.head_size - 2, dropped, True, edits, writer)
+    # What a stranger says of itself reaches no server, whether or not we say it better: the server trusts us.
+    dropped |= NAME_BIT(NAME_X_FORWARDED_FOR) if plan.forwarded & FORWARDED_X or not client.peer_is_trusted else 0
+    dropped |= NAME_BIT(NAME_FORWARDED) if plan.forwarded & FORWARDED_RFC7239 or not client.peer_is_trusted else 0
+    if not client.peer_is_trusted:
+        dropped |= NAME_BIT(NAME_X_FORWARDED_PROTO) | NAME_BIT(NAME_X_FORWARDED_HOST)
+    put_fields(data, head, exchange.head_size - 2, dropped, NULL, True, edits, writer)
 
     if head.framing == BODY_CHUNKED:
         put(writer, b"Transfer-Encoding: chunked\r\n", 28)
@@ -294,6 +299,7 @@ cdef void write_response(exchange_t* exchange, const uint8_t* data, const Head* 
         | NAME_BIT(NAME_TRANSFER_ENCODING) | NAME_BIT(NAME_UPGRADE) | NAME_BIT(NAME_TRAILER)
     cdef uint32_t zeros = 0
     cdef const Field* length = NULL
+    cdef const Field* location
     cdef const edits_t* edits = &exchange.route.response_edits
     if head.first[NAME_CONTENT_LENGTH]:
         # 1xx and 204 have no length (RFC 9110 section 8.6); leading zeros are normalised.
@@ -316,7 +322,10 @@ cdef void write_response(exchange_t* exchange, const uint8_t* data, const Head* 
             edits = &exchange.route.gzip.edits
             dropped |= NAME_BIT(NAME_CONTENT_LENGTH)
             zeros = 0
-    put_fields(data, head, head_size - 2, dropped, False, edits, writer)
+    location = moved_location(exchange, data, head)
+    put_fields(data, head, head_size - 2, dropped, location, False, edits, writer)
+    if location != NULL:
+        put_location(exchange, data, location, writer)
     if zeros and head.status >= 200 and head.status != 204:     # also of a HEAD or a 304, whose length frames nothing
         put(writer, b"Content-Length: ", 16)
         put(writer, data + length.value_at + zeros, length.value_size - zeros)

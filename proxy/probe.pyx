@@ -1,9 +1,10 @@
 """A worker's tables without its sockets: requests are matched, limited, addressed and written, and go nowhere. For tests and reading."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from hotpath.core.data.shared cimport Gauges
+from hotpath.core.net.buffer cimport Buffer
 from hotpath.core.net.linux cimport AF_INET, AF_INET6, AF_UNIX, inet_pton, sockaddr_in, sockaddr_in6, sockaddr_storage
 from hotpath.core.net.loop cimport Loop
 from hotpath.core.wire.http1 cimport (
@@ -152,6 +153,10 @@ cdef class Request:
         self.probe = probe
         self.data = head
         self.client.relay = probe.relay
+        self.client.input = <Buffer*>calloc(1, sizeof(Buffer) + <size_t>len(head))
+        if self.client.input == NULL:
+            raise MemoryError
+        memcpy(self.client.input.data, <const char*>head, <size_t>len(head))
         set_address(&self.client, &address)
         exchange.relay = probe.relay
         exchange.client = &self.client
@@ -177,6 +182,9 @@ cdef class Request:
         find_origin(exchange, self.raw(), &self.head)
         table_match(probe.relay.table, self.raw(), &self.head, asked, <uint32_t>len(asked), &self.found)
         exchange.route = self.found.route
+
+    def __dealloc__(self):
+        free(self.client.input)
 
     cdef const uint8_t* raw(self) noexcept:
         return <const uint8_t*><const char*>self.data
