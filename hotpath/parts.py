@@ -12,11 +12,12 @@ from string import Template
 
 import yaml
 
-from hotpath.core.config import Address
+from hotpath.core.config import Address, load
 from hotpath.core.listen import VARIABLE as LISTENERS_VARIABLE
 from hotpath.core.listen import Listeners, name_of
 from hotpath.core.supervise import Part
 from hotpath.core.yamltext import Plain
+from hotpath.proxy.config import ProxyConfig
 
 from .engines import SHARDS, Engines
 from .figures import Figure
@@ -42,7 +43,7 @@ class Member:
     processes: Sequence[Part]
     servers: Sequence[Server]                       # all must be well for it to be
     figures: Sequence[Figure]
-    engine: str = ""
+    engine: str                                     # what it stands on, for people; empty: it says so itself, see Watch
     path: str | None = None                         # on the door
     links: Mapping[str, str] = field(default_factory=dict)      # paths on the door, to what is there
     farewell: Sequence[str] = ()                    # a command for what its processes leave running
@@ -148,13 +149,15 @@ def proxy(site: Site, upstreams: Mapping[str, Listening]) -> Member:
                         for route in config["routes"] if route.get("upstream") in (None, *upstreams)]
     sockets = {name_of(sock): sock.fileno() for sock in site.door.sockets}
     file = site.home.write_config("proxy", config)
+    n_workers = load(file, ProxyConfig).worker_count
     return Member(
         "proxy", "Reverse proxy", "Routes, balances, limits and logs every request of this house, this page included.",
         [Part("proxy", [sys.executable, "-P", "-m", "hotpath.proxy", "-c", str(file)], env={
             LISTENERS_VARIABLE: json.dumps(sockets)}, pass_fds=list(sockets.values()))],
         [Server("proxy", admin)],
         [Figure("requests", "/s", "hotpath_proxy_requests_total", per_second=True),
-         Figure("open connections", "", "hotpath_proxy_connections")])
+         Figure("open connections", "", "hotpath_proxy_connections")],
+        engine=f"{n_workers} worker{'s' if n_workers > 1 else ''}, an epoll loop each")
 
 
 def chat(site: Site) -> tuple[Member, Mapping[str, Listening]]:

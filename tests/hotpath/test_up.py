@@ -152,6 +152,7 @@ def test_the_status_says_that_every_part_is_well(whole):
     status = whole.got("/status.json")
     assert [part["name"] for part in status["parts"]] == list(ALL)
     assert all(part["well"] and part["restarts"] == 0 and part["latency_ms"] > 0 for part in status["parts"])
+    assert all(part["engine"] for part in status["parts"])
     assert status["version"]
     assert status["check_every_s"] > 0
 
