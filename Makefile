@@ -17,6 +17,7 @@ up: build  ## build whatever is missing, start everything (ARGS="--listen 127.0.
 
 # Cython's own -Werror passes over performance hints, so make looks for them, and touches the culprits: the next try sees them again.
 build: $(VENV)/.ready  ## the extension modules, in place
+	@test -n "$$(find -L hotpath -name '*.so' -print -quit)" || echo 'compiling the hot paths: once, some minutes (build.log)'
 	@$(PY) setup.py build_ext --inplace --parallel $$(nproc) > build.log 2>&1 || { cat build.log; exit 1; }
 	@! grep "performance hint" build.log || { touch $$(grep -o 'hotpath/[^: ]*\.p[xy][dx]' build.log | sort -u); exit 1; }
 
@@ -70,6 +71,7 @@ clean:  ## everything that was built; the venv stays
 # Two stamps, so that running the house does not wait for what only its developers need.
 $(VENV)/.ready: pyproject.toml
 	@.ci/packages build
+	@echo 'setting up $(VENV)'
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check $$($(PY) -c \
 	    'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
