@@ -157,7 +157,7 @@ def proxy(site: Site, upstreams: Mapping[str, Listening]) -> Member:
         [Server("proxy", admin)],
         [Figure("requests", "/s", "hotpath_proxy_requests_total", per_second=True),
          Figure("open connections", "", "hotpath_proxy_connections")],
-        engine=f"{n_workers} worker{'s' if n_workers > 1 else ''}, an epoll loop each")
+        engine=f"{n_workers} worker process{'es' if n_workers > 1 else ''}")
 
 
 def chat(site: Site) -> tuple[Member, Mapping[str, Listening]]:

@@ -14,7 +14,7 @@ export const HINTS = {
   chat: "Try: make an account in two windows, and write to yourself. Kill a part: nothing is lost.",
   ide: "Try: a project from a template, then type into its terminal while packages still install.",
   crdt: "Try: cut the replicas apart, edit each, heal them, and watch them agree.",
-  shard: "Try: add a shard and see a third of the rows move to it while it serves.",
+  shard: "Try: add a shard and see a quarter of the rows move to it while it serves.",
   locking: "Try: let two people book the last seat, then see each cure hold.",
 };
 
