@@ -83,7 +83,7 @@ def _mysql(engines: Engines, environ: Mapping[str, str]) -> Engines:
             for name in ("chat", "locking", "map", *SHARDS):
                 cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{engines.prefix}{name}` CHARACTER SET utf8mb4")
     except (mysql.connector.Error, OSError) as error:
-        return _without_mysql(engines, f"asked {shown}: {getattr(error, 'msg', None) or error}; {cure}")
+        return _without_mysql(engines, f"asked {shown}: {_why(error)}; {cure}")
     product = "MariaDB" if "mariadb" in str(version).lower() else "MySQL"
     name = f"{product} {str(version).partition('-')[0]} at {host}:{port}"
     secret = f":{quote(password, safe='')}" if password else ""
@@ -112,7 +112,7 @@ def _redis(engines: Engines, environ: Mapping[str, str]) -> Engines:
             version = client.info("server")["redis_version"]
     except (redis.RedisError, ValueError, OSError) as error:
         return replace(engines, said=(
-            *engines.said, f"no Redis: asked {shown}: {error}; start one there, or say where it is: "
+            *engines.said, f"no Redis: asked {shown}: {_why(error)}; start one there, or say where it is: "
             f"{REDIS_VARIABLE}=redis://HOST:PORT/N. Instead: chat has one of its own"))
     name = f"Redis {version} at {shown}"
     return replace(engines, redis=asked, redis_name=name,
@@ -137,8 +137,8 @@ def _docker(engines: Engines, environ: Mapping[str, str]) -> Engines:
             images = {tag for image in client.images.list() for tag in image.tags}
     except (DockerException, requests.RequestException, OSError) as error:
         return replace(engines, said=(
-            *engines.said, f"no Docker: asked {asked}: {error}; start it, or say where it is with {DOCKER_VARIABLE}. "
-            f"{instead}"))
+            *engines.said, f"no Docker: asked {asked}: {_why(error)}; start it, or say where it is with "
+            f"{DOCKER_VARIABLE}. {instead}"))
     name = f"Docker {version}"
     wanted = {template.image for template in BUILT_IN.values()}
     missing = ", ".join(sorted(wanted - images))
@@ -150,3 +150,13 @@ def _docker(engines: Engines, environ: Mapping[str, str]) -> Engines:
     without = f", but for templates that need {missing} (hotpath-ide images)" if missing else ""
     return replace(engines, docker=asked, docker_name=name,
                    said=(*engines.said, f"{name} at {asked}: a container for each of the IDE's projects{without}"))
+
+
+def _why(error: BaseException) -> str:
+    """What the system said, where a library has wrapped that in words of its own; else those."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(getattr(error, "msg", None) or error).rstrip(".")

@@ -141,16 +141,16 @@ def keep(members: Sequence[Member], status: Path, voice: Voice, welcome: Callabl
 
 
 def start(supervisor: Supervisor, watch: Watch) -> list[str]:
-    """Wait until all are well, or we are told to stop; the names of those that we cannot go on without."""
+    """Wait until all are well and have had their say, or we are told to stop; those that we cannot go on without."""
     give_up_s = time.monotonic() + WELL_WITHIN_S
-    while watch.unwell:
+    while watch.unwell or watch.starting:
         supervisor.turn(watch.wait_s)
         if supervisor.stopping:
             break
         hopeless = [child.part.name for child in supervisor.children
                     if (child.restarts and child.last_status == REFUSED) or child.restarts >= DEATHS_ALLOWED]
         if hopeless or time.monotonic() > give_up_s:
-            return hopeless or watch.unwell
+            return hopeless or watch.unwell or watch.starting
         watch.check_when_due()
     return []
 

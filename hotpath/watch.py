@@ -25,6 +25,8 @@ CHECK_AGAIN_S = 0.1             # while a part is not well
 ANSWER_WITHIN_S = 1.0
 # Which sandbox it has the IDE alone finds out, and says.
 SANDBOX = re.compile(r"^ide +\| .*\bsandbox=(\w+)")
+# Every server's last word of its start.
+READY = re.compile(r"^(\S+) +\| ready: pid \d")
 SANDBOXES = {"bubblewrap": "bubblewrap", "process": "plain processes, no sandbox"}
 
 
@@ -55,6 +57,7 @@ class Watch:
         self._readings = {member.name: [Reading(figure) for figure in member.figures] for member in members}
         self._values: dict[str, list[float | None]] = {}
         self._engines = {member.name: member.engine for member in members}
+        self._starting = {part.name for member in members for part in member.processes}
         self._n_restarts = 0
         self._due_s = 0.0
 
@@ -62,6 +65,11 @@ class Watch:
     def unwell(self) -> list[str]:
         """The names of the members that did not answer the last check."""
         return [name for name, latency_ms in self._latency_ms.items() if latency_ms is None]
+
+    @property
+    def starting(self) -> list[str]:
+        """The names of the processes that have not said yet that they are ready: there are more words to come."""
+        return sorted(self._starting)
 
     @property
     def wait_s(self) -> float:
@@ -74,6 +82,8 @@ class Watch:
 
     def hear(self, line: str) -> None:
         """A line of the parts' log."""
+        if self._starting and (found := READY.match(line)):
+            self._starting.discard(found[1])
         if "ide" in self._engines and (found := SANDBOX.match(line)) and found[1] in SANDBOXES:
             self._engines["ide"] = SANDBOXES[found[1]]
 

@@ -52,6 +52,10 @@ def test_what_does_not_answer_is_said_with_where_and_what_to_do(nobody, tmp_path
     assert redis.startswith(f"no Redis: asked {nobody}: ")
     assert REDIS_VARIABLE in redis
     assert docker.startswith(f"no Docker: asked unix://{tmp_path}/docker.sock: ")
+    # In the system's words, whatever the library that asked wraps around them.
+    assert f"{nobody}: Connection refused; " in mysql
+    assert f"{nobody}: Connection refused; " in redis
+    assert "docker.sock: No such file or directory; " in docker
     assert all("Instead: " in line and "\n" not in line for line in engines.said)
     assert "secret" not in "".join(engines.said)
 

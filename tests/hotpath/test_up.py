@@ -234,6 +234,12 @@ def test_the_welcome_says_where_everything_is(whole):
     assert f"Data in {whole.data}. Ctrl-C stops it." in text
 
 
+def test_the_welcome_is_the_last_word_of_the_start(whole):
+    said = whole.process.read().partition("hotpath is up:")[0]
+    for name in ("proxy", "chat", "ide", "crdt-a", "crdt-b", "crdt-c", "shard", "locking"):
+        assert re.search(rf"^{name} +\| ready: pid", said, re.MULTILINE), name
+
+
 def test_the_configurations_are_there_for_commands_beside_it(whole):
     files = {path.name: path.stat().st_mode & 0o777 for path in (whole.data / "config").iterdir()}
     assert set(files) == {f"{name}.yaml" for name in
