@@ -5,25 +5,17 @@ import os
 import re
 import signal
 import sys
-from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import chromium
 from tests.crdt.demos import NAMES, demo_up
 from tests.proxies import Proxy
 from tests.waiting import free_port, running, wait_for
 
-PATIENCE_MS = 30_000
-AGREE = "All three agree."
-HOSTILE = "<img src=x onerror=alert(1)>"
+from .crdting import AGREE, opened
 
-# Set before any script of the page; the developer's side door, to which no policy applies.
-LISTEN_FOR_VIOLATIONS = """
-window.violations = [];
-document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.blockedURI));
-"""
+HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
@@ -37,69 +29,6 @@ def own_demo(tmp_path):
     """One that the test may harm."""
     with demo_up(tmp_path) as demo:
         yield demo
-
-
-@pytest.fixture(scope="module")
-def browser():
-    expect.set_options(timeout=PATIENCE_MS)
-    with chromium() as browser:
-        yield browser
-
-
-class View:
-    """The page as a reader sees it."""
-
-    def __init__(self, page):
-        self.page = page
-        self.complaints = []
-        page.set_default_timeout(PATIENCE_MS)
-        page.add_init_script(LISTEN_FOR_VIOLATIONS)
-        page.on("console", lambda message: self.complaints.append(message.text) if message.type != "log" else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def button(self, name):
-        return self.page.get_by_role("button", name=name, exact=True)
-
-    def column(self, name):
-        return self.page.get_by_role("region", name=f"Replica {name}")
-
-    def row(self, key, name):
-        return self.column(name).locator(f'.row[data-key="{key}"]')
-
-    def value(self, key, name):
-        return self.page.get_by_role("textbox", name=f"Value of {key} at {name}", exact=True)
-
-    def link(self, one, other):
-        return self.page.locator(f'[data-link="{one}-{other}"]')
-
-    def add(self, key, value, name):
-        self.column(name).get_by_label("New key").fill(key)
-        self.column(name).get_by_label("Its value").fill(value)
-        self.column(name).get_by_role("button", name="Add").click()
-        expect(self.value(key, name)).to_have_value(value)
-
-    def edit(self, key, value, name):
-        self.value(key, name).fill(value)
-        self.value(key, name).press("Enter")
-        expect(self.row(key, name)).not_to_have_attribute("data-dirty", "")
-
-    def expect_verdict(self, text):
-        expect(self.page.get_by_role("status").first).to_have_text(text)
-
-    def expect_everywhere(self, key, value):
-        for name in NAMES:
-            expect(self.value(key, name)).to_have_value(value)
-
-
-@contextmanager
-def opened(browser, url, **options):
-    context = browser.new_context(**options)
-    try:
-        view = View(context.new_page())
-        view.page.goto(url)
-        yield view
-    finally:
-        context.close()
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from tests.locking.page.conftest import View as LockingView
 
 from .chatting import View as ChatView
 from .chatting import some_name
+from .crdting import View as CrdtView
 from .ideing import Desk
-from .test_crdt_page import View as CrdtView
 
 # A whole house, and a browser, on a machine that others use too.
 pytestmark = pytest.mark.timeout(400)
