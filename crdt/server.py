@@ -19,15 +19,15 @@ from hotpath.core.serve.service import serve
 from hotpath.core.solo import die
 from hotpath.core.successor import READY_VARIABLE
 from hotpath.core.tasks import offload, use_threads
-from hotpath.crdt.gossip.gossip import Gossip
-from hotpath.crdt.web import sync
-from hotpath.crdt.web.api import add_routes
-from hotpath.crdt.web.counted import exposed
 
 from . import demo
 from .config import CrdtConfig
+from .gossip.gossip import Gossip
 from .journal import Journal, Replayed, Unavailable
 from .replica import Replica
+from .web import sync
+from .web.api import add_routes
+from .web.counted import exposed
 
 log = getLogger(__name__)
 

@@ -1,32 +1,28 @@
 """What a replica must remember of its group: DIR/members.json, on disk before it counts.
 
 The file holds the membership, the number of this directory and of its starts, the life of the data, and the promise.
-It is written aside, synced and renamed; a change that cannot be written does not happen.
+A change that cannot be written does not happen.
 
 A new life begins when the journal does not hold all that was ever answered: it is empty, was repaired, or is not synced
 before each answer. So what other members still believe of the old one counts for nothing.
 """
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from hotpath.core.durable import sync_folder
+from hotpath.core.durable import write_private
 from hotpath.core.errors import HotpathError
 
 from .membership import Entry, Life, Membership
 from .messages import Speaker
 
 FILE = "members.json"
-
-Word = Annotated[int, msgspec.Meta(ge=0, lt=2**64)]
 
 
 class MembersUnusable(HotpathError):
@@ -167,15 +163,4 @@ class Members:
                           one.public) for one in membership.entries.values()]
         text = msgspec.json.encode(_File(membership.name, f"{speaker.origin:016x}", speaker.starts,
                                          f"{membership.life:016x}", promised, members))
-        aside = self._path.with_suffix(".new")
-        try:
-            with open(aside, "wb") as file:
-                file.write(msgspec.json.format(text) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self._path)
-        except OSError:
-            with suppress(OSError):     # what is left of it is of no use
-                aside.unlink()
-            raise
-        sync_folder(self._path.parent)
+        write_private(self._path, msgspec.json.format(text) + b"\n")

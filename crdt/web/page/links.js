@@ -16,7 +16,7 @@ export function pairs(replicas) {
 }
 
 /** @param {Replica} one @param {Replica} other @returns {string} */
-export function stateOf(one, other) {
+function stateOf(one, other) {
   const said = [one.isSilent ? "down" : one.members.get(other.name)?.state, other.isSilent ? "down" : other.members.get(one.name)?.state];
   return WORST_FIRST.find((state) => said.includes(state)) ?? "unknown";
 }

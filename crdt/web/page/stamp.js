@@ -7,10 +7,10 @@
 export const writerOf = (stamp) => stamp.slice(17);
 
 /** @param {Stamp} stamp @returns {number} milliseconds since 1970; 48 bits fit a double */
-export const millisecondsOf = (stamp) => Number.parseInt(stamp.slice(0, 12), 16);
+const millisecondsOf = (stamp) => Number.parseInt(stamp.slice(0, 12), 16);
 
 /** @param {Stamp} stamp @returns {number} how many writes shared that millisecond before */
-export const counterOf = (stamp) => Number.parseInt(stamp.slice(12, 16), 16);
+const counterOf = (stamp) => Number.parseInt(stamp.slice(12, 16), 16);
 
 /** @param {Stamp | undefined} one @param {Stamp | undefined} other @returns {boolean} whether `one` is the later; nothing is the earliest */
 export const isLater = (one, other) => one !== undefined && (other === undefined || one > other);
