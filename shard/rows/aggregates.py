@@ -41,13 +41,13 @@ class Aggregate:
     function: Function
     column: Column | None       # None: of `count`, which counts rows
 
-    def expressions(self, codec: Codec, prefix: str = "") -> tuple[str, ...]:
+    def expressions(self, codec: Codec) -> tuple[str, ...]:
         """What a shard selects for it: one expression, or two."""
         if self.column is None:
             return ("COUNT(*)",)
-        name = prefix + quoted(self.column.name)
+        name = quoted(self.column.name)
         if self.function != "sum":
-            return (f"{self.function.upper()}({compared(self.column, codec.dialect, prefix)})",)
+            return (f"{self.function.upper()}({compared(self.column, codec.dialect)})",)
         if codec.dialect == "sqlite" and self.column.kind == "bigint":
             return f"SUM({name} >> {_HALF_BITS})", f"SUM({name} & {2**_HALF_BITS - 1})"
         if self.column.kind == "double":
@@ -91,9 +91,9 @@ class Totals:
         self._aggregates = aggregates
         self._values: list[Any] = [0 if one.function == "count" else None for one in aggregates]
 
-    def columns(self, codec: Codec, prefix: str = "") -> str:
+    def columns(self, codec: Codec) -> str:
         """What stands behind SELECT, on a shard of this dialect."""
-        return ", ".join(text for one in self._aggregates for text in one.expressions(codec, prefix))
+        return ", ".join(text for one in self._aggregates for text in one.expressions(codec))
 
     def add(self, codec: Codec, values: Sequence[Value]) -> None:
         """The one row that a shard answered for `columns`."""

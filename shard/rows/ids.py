@@ -36,18 +36,6 @@ class Ids:
 
     def next(self) -> int:
         """The next one."""
-        return self._id(self._reserve(1))
-
-    def take(self, n: int) -> list[int]:
-        """The next `n`."""
-        first = self._reserve(n)
-        return [self._id(place) for place in range(first, first + n)]
-
-    def _reserve(self, n: int) -> int:
         with self._lock:
-            first = max(self._last + 1, (self._clock_ms() - EPOCH_MS) * PER_MS)
-            self._last = first + n - 1
-        return first
-
-    def _id(self, place: int) -> int:
+            self._last = place = max(self._last + 1, (self._clock_ms() - EPOCH_MS) * PER_MS)
         return (place // PER_MS) * NODES * PER_MS + self._node + place % PER_MS

@@ -114,8 +114,8 @@ def test_only_what_a_condition_matches_counts(database: Database) -> None:
     assert summary == summary_of_python(TABLE, ["count", "sum(whole)", "max(id)"], {"word": "a", "whole": {"lt": 7}})
     codec = database.codecs[TABLE]
     totals = Totals(summary.aggregates)
-    condition, values = where_sql(summary.where, codec, prefix="t.")
-    answer, = database.rows(f"SELECT {totals.columns(codec, 't.')} FROM {TABLE.name} t WHERE {condition}", values)
+    condition, values = where_sql(summary.where, codec)
+    answer, = database.rows(f"SELECT {totals.columns(codec)} FROM {TABLE.name} WHERE {condition}", values)
     totals.add(codec, answer)       # type: ignore[arg-type]
     assert totals.json_result() == {"count": 4, "sum(whole)": 12, "max(id)": "6"}
     assert totals.needed == ("whole", "id")

@@ -35,10 +35,10 @@ def some_rows(data: st.DataObject, table: Table) -> list[Row]:
 
 def page(database: Database, query: Query) -> list[Row]:
     codec = database.codecs[query.table]
-    sql = sql_of(query, codec, prefix="t.")
-    columns = ", ".join(f"t.`{name}`" for name in query.columns)
+    sql = sql_of(query, codec)
+    columns = ", ".join(f"`{name}`" for name in query.columns)
     return [codec.picker(query.columns)(values) for values in database.rows(     # type: ignore[arg-type]
-        f"SELECT {columns} FROM {query.table.name} t WHERE {sql.condition} AND t._hp_slot >= 0 "
+        f"SELECT {columns} FROM {query.table.name} WHERE {sql.condition} AND _hp_slot >= 0 "
         f"ORDER BY {sql.order} LIMIT {query.limit}", sql.values)]
 
 
