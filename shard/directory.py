@@ -51,8 +51,8 @@ class NotMember(HotpathError, KeyError):
         self.shard = shard
 
 
-class Tally:
-    """Counters of this process; any thread adds."""
+class Counts:
+    """What this process met; any thread adds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -72,7 +72,7 @@ class Directory:
     def __init__(self, meta: Meta, pool: PoolConfig) -> None:
         """Read the map. Raises ShardUnavailable."""
         self.meta = meta
-        self.counts = Tally()
+        self.counts = Counts()
         self._pool = pool
         # Told of each use of a shard's connections that had to wait, and for how many seconds.
         self.waited: Callable[[str, float], None] | None = None
@@ -122,8 +122,7 @@ class Directory:
 
     def glance(self) -> None:
         """Read the map if it is a newer one. Raises ShardUnavailable."""
-        version, _ = self.meta.version()
-        if version > self.topology.version:
+        if self.meta.version() > self.topology.version:
             self.refresh()
 
     def is_replaced(self, seen: Topology) -> bool:
@@ -188,7 +187,7 @@ class Directory:
         for name, _ in intent.fences:
             # One that is dead now would keep its neighbours fenced until it is back.
             with self._fenced(name, intent) as shard:
-                shard.rows(EPOCHS)
+                fence_of(shard)
         if not self.meta.propose(intent):
             state = self.meta.read()
             if state.intent is not None:
@@ -227,8 +226,7 @@ class Directory:
 
 def is_fenced(shard: Shard, epoch: int) -> bool:
     """Whether all its stripes are in `epoch` or a later one."""
-    lowest = shard.rows(EPOCHS)[0][0]
-    return isinstance(lowest, int) and lowest >= epoch
+    return fence_of(shard)[0] >= epoch
 
 
 def raise_fence(shard: Shard, epoch: int, *, wait_s: float = FENCE_S) -> None:
@@ -239,7 +237,7 @@ def raise_fence(shard: Shard, epoch: int, *, wait_s: float = FENCE_S) -> None:
     shard.write(turn, wait_s=wait_s)
 
 
-def fence_of(session: Session) -> tuple[int, int]:
+def fence_of(session: Session | Shard) -> tuple[int, int]:
     """The lowest and the highest epoch of a shard's stripes, as `session` sees them."""
     low, high = session.rows(EPOCHS)[0]
     assert isinstance(low, int)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -134,9 +134,7 @@ class _Looker:
                         owner = topology.owner(slot_of(_plain(table, key)))
                         there = owner != name and self._has(table, owner, key)
                         found.add("doubled" if there else "misplaced", table, key, name)
-            low, high = fence_of(session)
-            if low != high or low != topology.epochs[name]:
-                raise Foreign(name)
+            _check(topology.epochs, name, session)
 
     def _has(self, table: Table, name: str, key: Key) -> bool:
         shard = self._directory.shard(name)
@@ -183,7 +181,7 @@ def _dual(lane: Lane, first: int, last: int, found: Found) -> None:
             found.rows += sums.new_rows
         else:
             _keys(lane, new, old, first, last, found)
-        _check(lane, new, old)
+        _check_both(lane, new, old)
 
 
 def _keys(lane: Lane, new: Session, old: Session, first: int, last: int, found: Found) -> None:
@@ -229,18 +227,22 @@ def _reverse(lane: Lane, first: int, last: int, found: Found) -> None:
             if left:
                 found.rows += len(new.rows(lane.sql.there(len(left)), left))
                 found.rows -= len(old.rows(lane.sql.there(len(left)), left))
-        _check(lane, new, old)
+        _check_both(lane, new, old)
 
 
 def _pairs(rows: list[tuple[Value, ...]]) -> dict[Value, Value]:
     return {row[0]: row[1] for row in rows}
 
 
-def _check(lane: Lane, new: Session, old: Session) -> None:
-    for shard, session in ((lane.target, new), (lane.source, old)):
-        low, high = fence_of(session)
-        if low != high or low != lane.epochs[shard.name]:
-            raise Foreign(shard.name)
+def _check(epochs: Mapping[str, int], name: str, session: Session) -> None:
+    """Raises Foreign, which says who, if what `session` read was not of the map's epoch."""
+    if set(fence_of(session)) != {epochs[name]}:
+        raise Foreign(name)
+
+
+def _check_both(lane: Lane, new: Session, old: Session) -> None:
+    _check(lane.epochs, lane.move.target, new)
+    _check(lane.epochs, lane.move.source, old)
 
 
 def _plain(table: Table, key: Key) -> Key:

@@ -11,11 +11,11 @@ from itertools import chain
 from hotpath.shard.engine import Value
 from hotpath.shard.rows.aggregates import Summary, Totals
 from hotpath.shard.rows.sql import where_sql
-from hotpath.shard.schema import Key, Table, key_of_mark, quoted
+from hotpath.shard.schema import Key, key_of_mark, quoted
 from hotpath.shard.topology import Move, MoveState, Topology
 
-from .lanes import Lanes
-from .look import Look, Map, looking, padded, with_map
+from .asker import Asker
+from .look import Look, padded
 from .reader import Readers
 
 # Rows of moving slots that are read at once, and runs of slots that they are read from.
@@ -23,23 +23,16 @@ PIECE = 1000
 RUNS_AT_ONCE = 64
 
 
-class Aggregates:
+class Aggregates(Asker):
     """The aggregates of one table."""
-
-    def __init__(self, table: Table, map: Map, lanes: Lanes, readers: Readers, wait_s: float) -> None:
-        self._table = table
-        self._map = map
-        self._lanes = lanes
-        self._readers = readers
-        self._wait_s = wait_s
 
     def totals(self, summary: Summary) -> Totals:
         """What `summary` asks for. Raises ShardUnavailable if one shard cannot answer."""
-        return with_map(self._map, self._wait_s, lambda topology: self._totals(topology, summary))
+        return self.settled(lambda topology: self._totals(topology, summary))
 
     def _totals(self, topology: Topology, summary: Summary) -> Totals:
         totals = Totals(summary.aggregates)
-        with looking(self._map, self._lanes, topology, self._table.name) as look:
+        with self.looking(topology) as look:
             parts = _Parts(look, summary, totals, self._readers)
             for name, groups in look.ask(parts.groups).items():
                 for group in groups:

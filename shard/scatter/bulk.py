@@ -13,6 +13,7 @@ from hotpath.shard.engine.errors import Duplicate, NoSuchTable, OutOfRange
 from hotpath.shard.schema import STRIPES, Key, Row, Table, quoted, slot_of
 from hotpath.shard.topology import Topology
 
+from .asker import Asker
 from .lanes import ForeignEpoch, Lanes
 from .look import MAX_RESTARTS, Map, is_replaced, padded, prove, shard_of
 from .reader import Readers
@@ -63,18 +64,14 @@ class Single(Protocol):
         ...
 
 
-class BulkInsert:
+class BulkInsert(Asker):
     """Bulk inserts into one table. `next_id` makes the key of a row that has none."""
 
     def __init__(self, table: Table, map: Map, lanes: Lanes, readers: Readers, store: Single,
                  next_id: Callable[[], int], wait_s: float) -> None:
-        self._table = table
-        self._map = map
-        self._lanes = lanes
-        self._readers = readers
+        super().__init__(table, map, lanes, readers, wait_s)
         self._store = store
         self._next_id = next_id
-        self._wait_s = wait_s
 
     def insert(self, bodies: Iterable[object], check: Callable[[object], Row]) -> Bulk:
         """Each of `bodies` as the row that `check` makes of it, which raises InvalidRow. Raises nothing of a row."""

@@ -9,11 +9,11 @@ from itertools import islice
 from hotpath.shard.engine import Value
 from hotpath.shard.rows.query import Query
 from hotpath.shard.rows.sql import sql_of
-from hotpath.shard.schema import Row, Table, quoted
+from hotpath.shard.schema import Row, quoted
 from hotpath.shard.topology import Topology
 
-from .lanes import Lanes
-from .look import Look, Map, looking, with_map
+from .asker import Asker
+from .look import Look
 from .reader import Readers
 
 
@@ -25,15 +25,8 @@ class Page:
     next: str | None
 
 
-class Listing:
+class Listing(Asker):
     """The lists of one table."""
-
-    def __init__(self, table: Table, map: Map, lanes: Lanes, readers: Readers, wait_s: float) -> None:
-        self._table = table
-        self._map = map
-        self._lanes = lanes
-        self._readers = readers
-        self._wait_s = wait_s
 
     def page(self, query: Query) -> Page:
         """The rows that `query` asks for. Raises ShardUnavailable if one shard cannot answer: no list is partial."""
@@ -42,13 +35,13 @@ class Listing:
 
     def rows(self, query: Query) -> tuple[list[Row], bool]:
         """Rows of `query.columns`, and whether there are more."""
-        rows = with_map(self._map, self._wait_s, lambda topology: self._rows(topology, query))
+        rows = self.settled(lambda topology: self._rows(topology, query))
         return rows[:query.limit], len(rows) > query.limit
 
     def _rows(self, topology: Topology, query: Query) -> list[Row]:
         """One row more than asked for says that there are more."""
         limit = query.limit + 1
-        with looking(self._map, self._lanes, topology, self._table.name) as look:
+        with self.looking(topology) as look:
             pieces = _Pieces(look, query, self._readers, limit)
             firsts = look.ask(lambda name: pieces.first(name, query))
             streams = [pieces.stream(name, piece) for name, piece in firsts.items()]

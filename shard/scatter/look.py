@@ -15,6 +15,7 @@ from functools import lru_cache, partial
 from typing import Protocol, TypeVar, cast
 
 from hotpath.core.errors import ShardUnavailable
+from hotpath.shard.directory import fence_of
 from hotpath.shard.engine import Dialect, Session, Shard, Statement, Value, Values
 from hotpath.shard.engine.errors import NoSuchTable
 from hotpath.shard.mover.cursor import START, tag
@@ -33,7 +34,6 @@ NO_MARK: Mark = (-1, b"")
 
 # In front of a statement's own columns: a view has one moment, so the epoch is that of its rows.
 EPOCHS = "(SELECT MIN(epoch) FROM _hp_fence), (SELECT MAX(epoch) FROM _hp_fence)"
-FENCE = Statement("SELECT MIN(epoch), MAX(epoch) FROM _hp_fence")
 
 # Marks asked for in one statement: more would be a long text for the server to parse, fewer more round trips.
 MARKS_AT_ONCE = 128
@@ -132,7 +132,7 @@ class Look:
                     for move in self.topology.moves if move.state in (MoveState.DUAL, MoveState.REVERSE)}
         for name in sorted(names, key=lambda name: (name not in deciders, name)):
             session = stack.enter_context(self.shard(name).snapshot())
-            prove(self.topology, name, session.rows(FENCE))
+            prove(self.topology, name, [fence_of(session)])
             self._held[name] = session
 
     def is_held(self, name: str) -> bool:
@@ -151,7 +151,7 @@ class Look:
         shard = self.shard(name)
         rows = shard.rows(select(f"{EPOCHS}, {columns}", rest), values)
         # No row says no epoch. Epochs only grow: if it is ours still, it was.
-        prove(self.topology, name, rows or shard.rows(FENCE))
+        prove(self.topology, name, rows or [fence_of(shard)])
         return [row[2:] for row in rows]
 
     def shard(self, name: str) -> Shard:

@@ -4,32 +4,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from hotpath.shard.engine import Value
-from hotpath.shard.schema import Key, Row, Table, quoted, slot_of
+from hotpath.shard.schema import Key, Row, quoted, slot_of
 from hotpath.shard.topology import Topology
 
-from .lanes import Lanes
-from .look import Look, Map, looking, padded, with_map
-from .reader import Readers
+from .asker import Asker
+from .look import Look, padded
 
 # In one statement, of keys up to 255 characters.
 KEYS_AT_ONCE = 512
 
 
-class Many:
+class Many(Asker):
     """Reads of many keys of one table."""
-
-    def __init__(self, table: Table, map: Map, lanes: Lanes, readers: Readers, wait_s: float) -> None:
-        self._table = table
-        self._map = map
-        self._lanes = lanes
-        self._readers = readers
-        self._wait_s = wait_s
 
     def get(self, keys: Sequence[Key]) -> list[Row | None]:
         """The row of each key, in the order of `keys`; None: there is none. Raises ShardUnavailable."""
         if not keys:
             return []
-        found = with_map(self._map, self._wait_s, lambda topology: self._get(topology, dict.fromkeys(keys)))
+        found = self.settled(lambda topology: self._get(topology, dict.fromkeys(keys)))
         return [found.get(key) for key in keys]
 
     def _get(self, topology: Topology, keys: Iterable[Key]) -> dict[Key, Row]:
@@ -42,7 +34,7 @@ class Many:
                 wanted.setdefault(route.source, []).append(key)
                 held |= {route.shard, route.source}
         found: dict[Key, Row] = {}
-        with looking(self._map, self._lanes, topology, self._table.name, sorted(wanted), held) as look:
+        with self.looking(topology, sorted(wanted), held) as look:
             for name, rows in look.ask(lambda name: self._rows(look, name, wanted[name])).items():
                 reader = self._readers.of(look.dialect(name), self._readers.names)
                 for row in look.counting(name, rows, reader.key):
