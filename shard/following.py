@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from hotpath.core.errors import ReshardConflict, ShardUnavailable
 
+from .mover.reshard import OVER
+
 if TYPE_CHECKING:
     from .mover import Admin
 
 Document = dict[str, Any]
 
 LOOK_S = 0.05
-OVER = ("done", "cancelled")
 
 
 class Following:

@@ -6,12 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hotpath.core.errors import ShardUnavailable
-from hotpath.shard.endpoint import Endpoint
-from hotpath.shard.engine import PoolStats, Statement
-from hotpath.shard.schema import SLOTS, quoted
-from hotpath.shard.topology import Member, Topology
 
+from .endpoint import Endpoint
+from .engine import PoolStats, Statement
 from .glimpses import Glimpse, Glimpses
+from .mover.reshard import OVER
+from .schema import SLOTS, quoted
+from .topology import Member, Topology
 
 if TYPE_CHECKING:
     from .node import Node
@@ -23,9 +24,6 @@ WITHIN_S = 0.7
 
 # Of a shard that was never asked, or has just left.
 NO_POOL = PoolStats(size=0, in_use=0, waiting=0, max=0, up=True)
-
-# Of a reshard; before, it runs.
-OVER = ("done", "cancelled")
 
 
 class Status:

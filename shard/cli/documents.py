@@ -6,8 +6,9 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from hotpath.shard.mover.reshard import OVER
+
 UNCOUNTED = frozenset({"preparing", "opening"})
-FINAL = frozenset({"done", "cancelled"})
 
 T = TypeVar("T")
 
@@ -110,7 +111,7 @@ class ReshardDoc(msgspec.Struct, frozen=True):
     @property
     def is_over(self) -> bool:
         """Whether nothing more comes."""
-        return self.state in FINAL
+        return self.state in OVER
 
     @property
     def is_held(self) -> bool:

@@ -143,5 +143,3 @@ def steer(given: argparse.Namespace) -> int:
     else:
         print(f"{line(read(document, ReshardDoc))}\nlook: {again(given, 'status', '--watch')}")
     return 0
-
-

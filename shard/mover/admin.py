@@ -5,6 +5,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
+from typing import TypedDict
 
 import msgspec
 
@@ -43,6 +44,14 @@ class InvalidRequest(HotpathError, ValueError):
         return type(self), (self.errors[0]["path"], self.errors[0]["message"])
 
 
+class _Asked(TypedDict):
+    """How the rows of a reshard are to be moved."""
+
+    rate: float
+    hold: bool
+    keep_source: bool
+
+
 class Admin:
     """Any thread may use it. Every method raises ShardUnavailable while the map's database is down."""
 
@@ -61,9 +70,7 @@ class Admin:
             raise InvalidRequest("name", f"{name!r} is no name for a shard; allowed: a-z, 0-9 and -, a letter first, "
                                          "up to 31, and not 'meta'")
         _number("weight", weight, least=0.0, most=1000.0, above=True)
-        # Before the map: if no other reshard was begun in between, none has changed the map that is planned on.
-        last = self._last()
-        topology = self._directory.refresh()
+        last, topology = self._now()
         if any(member.name == name for member in topology.members):
             raise ReshardConflict(f"{name} is a shard already")
         self._check_dsn(dsn, topology)
@@ -72,18 +79,14 @@ class Admin:
                                   "removed; move it away, or take another name")
         parts = adding(topology, name, float(weight), self._house.meta.facts().vnodes)
         return self._begin(Reshard.begun(
-            "add", name, parts, rate=self._rate(rate), weight=float(weight), dsn=dsn,
-            hold=self._config.move.hold if hold is None else hold,
-            keep_source=self._config.move.keep_source if keep_source is None else keep_source), last, dry_run)
+            "add", name, parts, weight=float(weight), dsn=dsn, **self._asked(rate, hold, keep_source)), last, dry_run)
 
     def remove(self, name: str, *, rate: float | None = None, hold: bool | None = None,
                keep_source: bool | None = None, keep_server: bool = False,
                dry_run: bool = False) -> dict[str, object]:
         """A shard less. Raises UnknownShard, InvalidRequest, ReshardConflict."""
         self._may_move()
-        # Before the map: if no other reshard was begun in between, none has changed the map that is planned on.
-        last = self._last()
-        topology = self._directory.refresh()
+        last, topology = self._now()
         if all(member.name != name for member in topology.members):
             raise UnknownShard(f"no shard is called {name!r}; there are: "
                                f"{', '.join(member.name for member in topology.members)}")
@@ -93,10 +96,8 @@ class Admin:
         if _holds(topology.member(name).endpoint, self._house.meta.shard.endpoint):
             raise ReshardConflict(f"{name} holds the map of the cluster and cannot be removed")
         return self._begin(Reshard.begun(
-            "remove", name, removing(topology, name, facts.vnodes), rate=self._rate(rate),
-            hold=self._config.move.hold if hold is None else hold,
-            keep_source=self._config.move.keep_source if keep_source is None else keep_source,
-            keep_server=keep_server, endpoint=topology.member(name).endpoint), last, dry_run)
+            "remove", name, removing(topology, name, facts.vnodes), keep_server=keep_server,
+            endpoint=topology.member(name).endpoint, **self._asked(rate, hold, keep_source)), last, dry_run)
 
     def _begin(self, reshard: Reshard, last: str | None, dry_run: bool) -> dict[str, object]:
         if dry_run:
@@ -114,9 +115,11 @@ class Admin:
         self._directory.meta.change_reshard(begin)
         return reshard.document()
 
-    def _last(self) -> str | None:
+    def _now(self) -> tuple[str | None, Topology]:
+        """The last reshard, and the map to plan on."""
+        # In this order: if no other reshard was begun in between, none has changed the map.
         text = self._directory.meta.reshard()
-        return None if text is None else loaded(text).id
+        return None if text is None else loaded(text).id, self._directory.refresh()
 
     def _may_move(self) -> None:
         facts = self._house.meta.facts()
@@ -140,11 +143,13 @@ class Admin:
             if (endpoint.address, endpoint.database) == (other.address, other.database):
                 raise ReshardConflict(f"{endpoint.shown} is shard {member.name} already")
 
-    def _rate(self, rate: float | None) -> float:
-        if rate is None:
-            return self._config.move.rate
-        _number("rate", rate, least=0.0, most=1e9)
-        return float(rate)
+    def _asked(self, rate: float | None, hold: bool | None, keep_source: bool | None) -> _Asked:
+        """What was said, and what is configured where nothing was. Raises InvalidRequest."""
+        move = self._config.move
+        if rate is not None:
+            _number("rate", rate, least=0.0, most=1e9)
+        return {"rate": move.rate if rate is None else float(rate), "hold": move.hold if hold is None else hold,
+                "keep_source": move.keep_source if keep_source is None else keep_source}
 
     # ---- a look ahead
 

@@ -94,23 +94,22 @@ class Job:
 
     def read(self) -> Reshard:
         """It, now. Raises Interrupted if another one stands there."""
-        text = self.directory.meta.reshard()
-        record = None if text is None else loaded(text)
-        if record is None or record.id != self.id or record.over:
-            raise Interrupted("it is over")
-        return record
+        return self._ours(self.directory.meta.reshard())
 
     def change(self, turn: Callable[[Reshard], Reshard]) -> Reshard:
         """Write down what `turn` makes of it. Raises Interrupted as `read` does, and what `turn` raises."""
-        def change(text: bytes | None) -> bytes | None:
-            record = None if text is None else loaded(text)
-            if record is None or record.id != self.id or record.over:
-                raise Interrupted("it is over")
-            return dumped(turn(record))
+        def change(text: bytes | None) -> bytes:
+            return dumped(turn(self._ours(text)))
 
         text = self.directory.meta.change_reshard(change)
         assert text is not None
         return loaded(text)
+
+    def _ours(self, text: bytes | None) -> Reshard:
+        record = None if text is None else loaded(text)
+        if record is None or record.id != self.id or record.over:
+            raise Interrupted("it is over")
+        return record
 
     def advance(self, state: State, **changes: object) -> Reshard:
         """From `state` to the one behind it. Raises Interrupted if it is elsewhere, as by a cancellation."""

@@ -137,7 +137,6 @@ class Mover:
                 if _stop(job, str(error) if isinstance(error, Blocked) else f"{type(error).__name__}: {error}"):
                     return
 
-
     def _help(self) -> None:
         """Finish the transition that a dead process began, and give one that lives the time for it."""
         self._closing.wait(HELP_S)

@@ -67,7 +67,6 @@ class TableSql:
         self.dialect = dialect
         self.tbl = table.name.encode()
         self.columns = (*(column.name for column in table.columns), "_hp_slot")
-        self.weighed = any(_is_long(column) for column in table.columns)
         name, key = f"`{table.name}`", f"`{table.key.name}`"
         self._name, self._key = name, key
         # The server would rather sort a whole table than believe that the index is in order.
