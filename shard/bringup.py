@@ -137,9 +137,7 @@ def _found(config: ShardConfig, backend: Backend, meta: Meta, deadline_s: float)
                     for entry in entries)
     owners = placed({entry.name: entry.weight for entry in entries}, config.vnodes, names)
     topology = Topology(1, members, dict.fromkeys(names, FIRST_EPOCH), owners)
-    where = meta.shard.endpoint
-    home = next((name for name in names if where.kind == "mysql" and endpoints[name].address == where.address), "")
-    meta.create(topology, Facts(config.cluster, config.backend, config.vnodes, config.fence, home,
+    meta.create(topology, Facts(config.cluster, config.backend, config.vnodes, config.fence,
                                 ddl.described(tables.values())))
     log.info("made cluster=%s backend=%s shards=%s", config.cluster, config.backend, ",".join(names))
 

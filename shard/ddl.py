@@ -10,7 +10,6 @@ from .columns import SLOT, Flavour, Shape, definitions, shapes
 from .engine import Session, Shard, Statement, Value
 from .schema import STRIPES, Table, quoted
 
-FENCE = "_hp_fence"
 OWNER = "hotpath.shard="        # in the fence's comment, on MySQL: which cluster the database belongs to
 
 _SIDECARS = {

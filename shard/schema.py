@@ -95,7 +95,7 @@ class Table:
 
 def quoted(name: str) -> str:
     """A name in SQL of either dialect: tables and columns may be called `order` or `key`."""
-    return f"`{name}`"
+    return f"`{name.replace('`', '``')}`"
 
 
 def parse_type(text: str) -> tuple[Kind, int, int, bool]:

@@ -9,6 +9,7 @@ from typing import Self
 
 from hotpath.core.durable import write_private
 from hotpath.shard.endpoint import Endpoint
+from hotpath.shard.schema import quoted
 
 from .errors import CannotStart
 
@@ -74,11 +75,6 @@ class Account:
             # configparser's own words may hold a password.
             cause = error.strerror if isinstance(error, OSError) else "it is not as we wrote it"
             raise CannotStart(f"{path} cannot be read: {cause}; it holds the passwords of this shard") from None
-
-
-def quoted(name: str) -> str:
-    """A name in SQL."""
-    return "`" + name.replace("`", "``") + "`"
 
 
 def pattern(name: str) -> str:

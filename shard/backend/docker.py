@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from hotpath.shard.config import ShardConfig
 from hotpath.shard.endpoint import Endpoint
+from hotpath.shard.schema import quoted
 
 from . import Server
-from .account import ROUTER, Account, pattern, quoted
+from .account import ROUTER, Account, pattern
 from .errors import CannotStart, Taken
 from .folder import MARKER, Folder
 from .login import TIMEOUT_S, NoLogin, ask, session

@@ -13,10 +13,10 @@ from hotpath.shard import ddl
 from hotpath.shard.config import ShardConfig
 from hotpath.shard.endpoint import Endpoint
 from hotpath.shard.engine.opening import open_shard
+from hotpath.shard.schema import quoted
 from hotpath.shard.topology import loaded
 
 from . import Server
-from .account import quoted
 from .errors import CannotStart, Taken
 from .login import NoLogin, ask, session
 from .waiting import PATIENCE_S, POLL_S, after

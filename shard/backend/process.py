@@ -13,9 +13,10 @@ from pathlib import Path
 
 from hotpath.shard.config import ShardConfig
 from hotpath.shard.endpoint import Endpoint
+from hotpath.shard.schema import quoted
 
 from . import Server
-from .account import ROOT, ROUTER, Account, pattern, quoted
+from .account import ROOT, ROUTER, Account, pattern
 from .errors import CannotStart
 from .folder import MARKER, Folder
 from .life import holder, is_held, taken

@@ -42,7 +42,6 @@ class Facts(msgspec.Struct, frozen=True):
     backend: str
     vnodes: int
     fence: bool
-    first: str                      # the shard that holds this database, if one does
     tables: dict[str, object]       # as `ddl` describes them
 
 
@@ -63,7 +62,6 @@ class RouterSeen:
     """A process that serves the cluster's keys."""
 
     id: str
-    node: int
     host: str
     pid: int
     version: int        # of its map
@@ -99,6 +97,7 @@ class Meta:
         """At the first `up`, once every shard is ready. Nothing changes if it was created meanwhile."""
         for statement in sql.create_tables(self.shard.dialect):
             self.shard.run(statement)
+
         def fill(session: Session) -> None:
             session.run(sql.NO_RESHARD)
             session.run(sql.CREATE, (topology.version, dumped(topology), msgspec.json.encode(facts)))
@@ -119,10 +118,9 @@ class Meta:
         _, topology, intent = self._one(sql.READ)
         return State(loaded(_bytes(topology)), None if intent is None else loaded_intent(_bytes(intent)))
 
-    def version(self) -> tuple[int, bool]:
-        """Of the map, and whether an intent waits."""
-        version, waits = self._one(sql.VERSION)
-        return cast(int, version), bool(waits)
+    def version(self) -> int:
+        """Of the map."""
+        return cast(int, self._one(sql.VERSION)[0])
 
     def propose(self, intent: Intent) -> bool:
         """Write down what is about to happen; False: the map is another by now, or another intent waits."""
@@ -209,8 +207,8 @@ class Meta:
         with self.shard.reading() as session:
             now_s = self._now_s(session)
             rows = session.rows(sql.ROUTERS)
-        seen = [RouterSeen(str(id), cast(int, node), str(host), cast(int, pid), cast(int, version),
-                           now_s - cast(float, at)) for id, node, host, pid, version, at in rows]
+        seen = [RouterSeen(str(id), str(host), cast(int, pid), cast(int, version), now_s - cast(float, at))
+                for id, _node, host, pid, version, at in rows]
         return [one for one in seen if abs(one.seen_s) < SILENT_S]
 
     # ---- beneath

@@ -22,7 +22,7 @@ def create_tables(dialect: Dialect) -> list[Statement]:
 
 
 READ = Statement("SELECT version, topology, intent FROM _hp_cluster WHERE id = 1")
-VERSION = Statement("SELECT version, intent IS NOT NULL FROM _hp_cluster WHERE id = 1")
+VERSION = Statement("SELECT version FROM _hp_cluster WHERE id = 1")
 FACTS = Statement("SELECT facts FROM _hp_cluster WHERE id = 1")
 SET_FACTS = Statement("UPDATE _hp_cluster SET facts = ? WHERE id = 1")
 CREATE = Statement("INSERT INTO _hp_cluster (id, version, topology, intent, facts) VALUES (1, ?, ?, NULL, ?)")

@@ -62,7 +62,7 @@ class Cluster:
         self._opened: list[Directory] = []
         meta.create(Topology(1, members, dict.fromkeys(names[:2], 0),
                              array("H", (slot % 2 for slot in range(SLOTS)))),
-                    Facts("c", "embedded", 1, fenced, "", {}))
+                    Facts("c", "embedded", 1, fenced, {}))
         self.mover = self._directory()
         for name in names:
             shard = sqlite.SqliteShard(name, self._endpoint(name), self.pool)
