@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from hotpath.core.config import Problem, Section
-from hotpath.shard.rows.values import of_json
 
+from .rows.values import of_json
 from .schema import MAX_INDEX_BYTES, MAX_KEY, NAME, NAMES, Column, Table, parse_type
 
 KEY_KINDS = ("bigint", "string", "binary")

@@ -13,18 +13,18 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hotpath.core.errors import HotpathError, UnknownTable
-from hotpath.shard.config import ShardConfig
-from hotpath.shard.directory import Directory
-from hotpath.shard.meta import Meta
-from hotpath.shard.mover import Admin, Mover
-from hotpath.shard.rows.ids import Ids
-from hotpath.shard.rows.values import json_key
-from hotpath.shard.scatter import Lanes, Scatter
-from hotpath.shard.schema import Key, Table, hash_of
-from hotpath.shard.store import Store
-from hotpath.shard.topology import Topology
 
+from .config import ShardConfig
+from .directory import Directory
+from .meta import Meta
+from .mover import Admin, Mover
+from .rows.ids import Ids
+from .rows.values import json_key
+from .scatter import Lanes, Scatter
+from .schema import Key, Table, hash_of
 from .status import Status
+from .store import Store
+from .topology import Topology
 
 if TYPE_CHECKING:
     from .bringup import House

@@ -16,6 +16,7 @@ from hotpath.shard.rows.checks import changes_of_json, row_of_json
 from hotpath.shard.rows.query import DEFAULT_LIMIT, Query, query_of_pairs
 from hotpath.shard.rows.values import json_key, json_row, key_of_path, path_of_key
 from hotpath.shard.schema import Key, Table, slot_of
+from hotpath.shard.store.store import GENERATED_TRIES
 
 from .bodies import JSON, NDJSON, body_of, decoded, lines_of, too_large, wanted
 from .lanes import MANY, SCANS, Lanes
@@ -35,9 +36,6 @@ MAX_KEYS = 500                  # of one multi-get
 MAX_ROWS = 1_000_000
 # What is larger is read as JSON in a thread: it would keep the loop for milliseconds.
 IN_LOOP_BYTES = 16 * 1024
-
-# A generated key that is there already.
-GENERATED_TRIES = 16
 
 TABLES = "/v1/tables"
 

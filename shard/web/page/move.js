@@ -10,7 +10,7 @@ const OVER = ["done", "cancelled"];
 const CAN_CANCEL = STEPS.slice(0, STEPS.indexOf("completing"));
 
 /** @param {any} reshard @returns {number} between 0 and 1, of what its state is about */
-export function shareOf({state, rows, slots}) {
+function shareOf({state, rows, slots}) {
   const part = (/** @type {number} */ done, /** @type {number} */ of) => of > 0 ? Math.min(1, done / of) : 1;
   switch (state) {
     case "preparing": case "opening": return 0;

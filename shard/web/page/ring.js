@@ -16,7 +16,7 @@ export class Ring {
     this.place.append(this.svg);
     this.version = -1;
     this.isAsking = false;
-    /** @type {{shard: string, ring: string, path: Element}[]} */
+    /** @type {{shard: string, path: Element}[]} */
     this.paths = [];
   }
 
@@ -44,10 +44,9 @@ export class Ring {
       // Only numbers are taken over: where an arc runs, how wide it is, whose it is.
       this.paths = [...picture.querySelectorAll("path[data-shard]")].map((arc) => {
         const shard = arc.getAttribute("data-shard") ?? "";
-        const ring = arc.getAttribute("data-ring") ?? "";
-        return {shard, ring, path: drawn("path", {
+        return {shard, path: drawn("path", {
           d: arc.getAttribute("d") ?? "", "stroke-width": arc.getAttribute("stroke-width") ?? "1",
-          "data-hue": hue(shard), "data-ring": ring,
+          "data-hue": hue(shard), "data-ring": arc.getAttribute("data-ring") ?? "",
         })};
       });
       arrange(this.svg, [...this.paths.map(({path}) => path), this.name, this.state]);
