@@ -1,52 +1,61 @@
-"""A TCP line to a server, cut at the words a test chooses."""
+"""Lines to a server that break when a test wants it: before some bytes arrive, or behind them."""
 from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Literal
+
+Cut = Literal["before", "behind"]
 
 
-class Line:
-    """Listens on `port`, and passes bytes on to `to`, a port of 127.0.0.1."""
+class Relay:
+    """Passes bytes on, both ways, between who comes to `listener` and what `connect` opens for him.
 
-    def __init__(self, to: int) -> None:
-        self._to = to
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._word: bytes | None = None
-        self._delivers = False
+    `cut_of` is asked about all that a client sends: where its line breaks, or None.
+    """
+
+    def __init__(self, listener: socket.socket, connect: Callable[[], socket.socket],
+                 cut_of: Callable[[bytes], Cut | None]) -> None:
         self.cuts = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def cut_at(self, word: bytes, *, delivers: bool) -> None:
-        """Once `word` comes from a client: the line is dead behind it if it `delivers`, else before it."""
-        self._delivers = delivers
-        self._word = word
+        self._listener = listener
+        self._connect = connect
+        self._cut_of = cut_of
+        _start(self._accept)
 
     def close(self) -> None:
+        """No new lines."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _accept(self) -> None:
         with suppress(OSError):         # closed
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._to))
-                threading.Thread(target=self._pass_on, args=(client, server), daemon=True).start()
-                threading.Thread(target=self._pass_back, args=(server, client), daemon=True).start()
+                try:
+                    server = self._connect()
+                except OSError:
+                    client.close()
+                    continue
+                _start(lambda client=client, server=server: self._forth(client, server))
+                _start(lambda client=client, server=server: self._back(client, server))
 
-    def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
+    def _forth(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while data := client.recv(1 << 16):
-                if self._word is not None and self._word in data:
-                    self._word = None
+                cut = self._cut_of(data)
+                if cut is not None:
                     self.cuts += 1
-                    if self._delivers:
-                        # The client goes first, so that no answer reaches it; the server reads to the end.
-                        client.shutdown(socket.SHUT_RDWR)
-                        server.sendall(data)
-                        server.shutdown(socket.SHUT_WR)
-                        while server.recv(1 << 16):
-                            pass
+                if cut == "behind":
+                    # The client's end goes first, so that no answer reaches it; the server gets all.
+                    client.shutdown(socket.SHUT_RDWR)
+                    server.sendall(data)
+                    server.shutdown(socket.SHUT_WR)
+                    while server.recv(1 << 16):
+                        pass
+                if cut is not None:
                     break
                 server.sendall(data)
         for end in (client, server):
@@ -54,9 +63,35 @@ class Line:
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
-    def _pass_back(self, server: socket.socket, client: socket.socket) -> None:
+    def _back(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while data := server.recv(1 << 16):
                 client.sendall(data)
         with suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
+
+
+class Line(Relay):
+    """Listens on `port`, and passes bytes on to `to`, a port of 127.0.0.1."""
+
+    def __init__(self, to: int) -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = listener.getsockname()[1]
+        self._word: bytes | None = None
+        self._cut: Cut = "before"
+        super().__init__(listener, lambda: socket.create_connection(("127.0.0.1", to)), self._at_word)
+
+    def cut_at(self, word: bytes, *, delivers: bool) -> None:
+        """Once `word` comes from a client: the line is dead behind it if it `delivers`, else before it."""
+        self._cut = "behind" if delivers else "before"
+        self._word = word
+
+    def _at_word(self, data: bytes) -> Cut | None:
+        if self._word is None or self._word not in data:
+            return None
+        self._word = None
+        return self._cut
+
+
+def _start(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, daemon=True).start()

@@ -9,24 +9,14 @@ import pytest
 
 from hotpath.shard.web import tally as tally_module
 from hotpath.shard.web.tally import Tally
+from tests.core.data.forking import forked
 from tests.waiting import wait_for
 
 
-def in_child(work) -> int:
-    """The pid of a child that does `work`, and ends."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return pid
-
-
 def run(work) -> None:
-    assert os.waitpid(in_child(work), 0)[1] == 0
+    """In a child, to its end."""
+    with forked(work) as end:
+        assert end() == 0
 
 
 def test_what_all_processes_counted_is_summed():
@@ -54,9 +44,8 @@ def test_many_at_once_lose_nothing():
         for thread in threads:
             thread.join()
 
-    pids = [in_child(count) for _ in range(3)]
-    for pid in pids:
-        assert os.waitpid(pid, 0)[1] == 0
+    with forked(count) as first, forked(count) as second, forked(count) as third:
+        assert (first(), second(), third()) == (0, 0, 0)
     assert tally.totals() == {f"n{i}": [1200] for i in range(7)}
 
 
@@ -70,11 +59,10 @@ def test_a_killed_process_leaves_what_it_counted_and_nothing_that_it_had():
         os.write(say, b"x")
         signal.pause()
 
-    pid = in_child(hang)
-    assert os.read(ready, 1) == b"x"
-    assert tally.standing() == {"count": 0, "open": 7}
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    with forked(hang) as end:
+        assert os.read(ready, 1) == b"x"
+        assert tally.standing() == {"count": 0, "open": 7}
+        end(signal.SIGKILL)
     wait_for(lambda: tally.standing()["open"] == 0, "the dead to have nothing open")
     run(lambda: tally.add("count"))
     tally.add("count")
@@ -90,10 +78,9 @@ def test_one_that_is_killed_while_it_learns_a_name_blocks_nobody():
             os.write(say, b"x")
             signal.pause()
 
-    pid = in_child(hang)
-    os.read(ready, 1)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    with forked(hang) as end:
+        os.read(ready, 1)
+        end(signal.SIGKILL)
     tally.add("count")
     assert tally.totals() == {"count": [1]}
 
@@ -134,10 +121,7 @@ def test_more_processes_than_rows_share_the_last_one(rows, caplog):
         os.write(say, b"x")
         signal.pause()
 
-    pids = [in_child(hang) for _ in range(2)]
-    os.read(ready, 1)
-    os.read(ready, 1) if rows else None
-    assert tally.totals() == {"n": [3]}
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+    with forked(hang), forked(hang):
+        os.read(ready, 1)
+        os.read(ready, 1)
+        assert tally.totals() == {"n": [3]}
