@@ -1,6 +1,7 @@
 """A file is the old one or the new one, and nobody else's to read."""
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -24,15 +25,29 @@ def test_whoever_dies_before_the_end_leaves_the_old_file_and_hinders_nobody(tmp_
     path.write_bytes(b"old")
 
     def die(_fd: int) -> None:
-        raise OSError("no power")
+        raise SystemExit("no power")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", die)
-        with pytest.raises(OSError, match="no power"):
+        with pytest.raises(SystemExit, match="no power"):
             write_private(path, b"new")
     assert path.read_bytes() == b"old"
     write_private(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+def test_what_finds_no_room_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
+    path = tmp_path / "kept"
+    path.write_bytes(b"old")
+
+    def fail(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="no room"):
+        write_private(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["kept"]
 
 
 def test_a_link_that_lies_in_the_way_is_not_followed(tmp_path):
