@@ -1,49 +1,31 @@
 """Several windows of the page at one door: a browser opens six connections to it, and all of them live on those."""
 from __future__ import annotations
 
-import json
-import sys
-from contextlib import ExitStack, contextmanager
-
 import pytest
 from playwright.sync_api import expect
 
+from tests.crdt.clusters import cluster
 from tests.crdt.demos import NAMES
 from tests.proxies import Proxy
-from tests.waiting import free_port, running
 
 from .crdting import AGREE, View
 
 PATHS = {"a": "/", "b": "/b/", "c": "/c/"}
 
 
-@contextmanager
-def replicas_up(folder):
-    """Three replicas whose pages share one origin; their ports by name."""
-    ports = {name: free_port() for name in NAMES}
-    with ExitStack() as stack:
-        processes = []
-        for name in NAMES:
-            config = folder / f"{name}.yaml"
-            config.write_text(json.dumps({
-                "replica": name, "listen": f"127.0.0.1:{ports[name]}", "data": str(folder / name), "peers": [
-                    {"name": other, "url": f"http://127.0.0.1:{port}", "public": PATHS[other]}
-                    for other, port in ports.items() if other != name]}))
-            processes.append(stack.enter_context(running(
-                [sys.executable, "-P", "-m", "hotpath.crdt", "serve", "--config", str(config)])))
-        for process in processes:
-            process.wait_for_output("ready: ")
-        yield ports
-
-
 @pytest.fixture(scope="module")
 def door(tmp_path_factory):
-    """The URL of one door before three replicas."""
-    with replicas_up(tmp_path_factory.mktemp("replicas")) as ports, Proxy({
-        "upstreams": {name: {"servers": [f"127.0.0.1:{port}"]} for name, port in ports.items()},
-        "routes": [{"match": {"prefix": PATHS[name]}, "strip_prefix": PATHS[name].rstrip("/"), "upstream": name}
-                   if name != "a" else {"match": {"prefix": "/"}, "upstream": name} for name in reversed(NAMES)],
+    """The URL of one door before three replicas, whose pages know each other by their paths there."""
+    with cluster(tmp_path_factory.mktemp("replicas"), "".join(NAMES)) as group, Proxy({
+        "upstreams": {name: {"servers": [f"127.0.0.1:{member.port}"]} for name, member in group.members.items()},
+        "routes": [{"match": {"prefix": "/b/"}, "strip_prefix": "/b", "upstream": "b"},
+                   {"match": {"prefix": "/c/"}, "strip_prefix": "/c", "upstream": "c"},
+                   {"match": {"prefix": "/"}, "upstream": "a"}],
     }) as proxy:
+        for one in group.members.values():
+            for other in group.members.values():
+                if one is not other:
+                    one.ask("POST", "/members", {"name": other.name, "url": other.url, "public": PATHS[other.name]})
         yield f"http://{proxy.address}"
 
 
