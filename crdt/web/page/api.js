@@ -1,15 +1,8 @@
 // One replica's HTTP: requests, and failures said as sentences.
 
-const PATIENCE_MS = 5000;
+import {Failure, posting, problemOf} from "./kit/http.js";
 
-/** What went wrong, for the reader. `status` is 0 when nothing answered. */
-export class Failure extends Error {
-  /** @param {string} message @param {number} status */
-  constructor(message, status) {
-    super(message);
-    this.status = status;
-  }
-}
+const PATIENCE_MS = 5000;
 
 /** A replica at a base address, which ends in a slash: behind a proxy it may have a path. */
 export class Api {
@@ -32,7 +25,8 @@ export class Api {
       throw new Failure("does not answer", 0);
     }
     if (!response.ok) {
-      throw new Failure(await reasonOf(response), response.status);
+      const problem = await problemOf(response);
+      throw new Failure(`answered ${response.status}${problem && `: ${problem}`}`, response.status, response);
     }
     return response;
   }
@@ -44,9 +38,7 @@ export class Api {
 
   /** @param {string} path @param {unknown} body @returns {Promise<any>} */
   async post(path, body) {
-    return (await this.ask(path, {
-      method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body),
-    })).json();
+    return (await this.ask(path, posting(body))).json();
   }
 
   /**
@@ -63,15 +55,5 @@ export class Api {
       throw new Failure(`the write was refused with ${status}`, status);
     }
     return stamp;
-  }
-}
-
-/** @param {Response} response @returns {Promise<string>} what a problem+json says, or the status alone */
-async function reasonOf(response) {
-  try {
-    const {detail, title} = await response.json();
-    return `answered ${response.status}: ${detail ?? title}`;
-  } catch {
-    return `answered ${response.status}`;
   }
 }

@@ -58,7 +58,7 @@ async function order(which, cut) {
   try {
     await setCut(which, cut);
   } catch (error) {
-    const failure = /** @type {import("./api.js").Failure} */ (error);
+    const failure = /** @type {import("./kit/http.js").Failure} */ (error);
     isDrillOff = failure.status === 404;
     write(byId("story"), isDrillOff ? "" : `That cannot be done: a replica ${failure.message}.`);
     renderSoon();

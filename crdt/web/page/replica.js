@@ -191,7 +191,7 @@ export class Replica extends EventTarget {
       this.isSilent = false;
       this.refusal = "";
     } catch (error) {
-      const {status, message} = /** @type {import("./api.js").Failure} */ (error);
+      const {status, message} = /** @type {import("./kit/http.js").Failure} */ (error);
       this.isSilent = status === 0;
       this.refusal = this.isSilent ? "" : message;
     }
