@@ -127,7 +127,7 @@ def _copies(verb: str) -> None:
 
     def other(self: Any, rows: Any) -> Iterator[tuple[Statement, Any]]:
         for statement, values in insert(self, rows):
-            yield Statement("?".join(statement.parts).replace("INSERT INTO", verb, 1)), values
+            yield Statement(statement.text.replace("INSERT INTO", verb, 1)), values
 
     mover_sql.TableSql.insert = other       # type: ignore[method-assign]
     mover_sql.NEW_MARKS = mover_sql.NEW_MARKS.replace("INSERT INTO", "INSERT OR IGNORE INTO")
