@@ -200,48 +200,20 @@ def test_one_left_in_a_transaction_is_closed(shard):
     wait_for(lambda: not shard.rows(ALL), "the open transaction to be undone")
 
 
-def test_deadlocked_work_runs_again(shard):
+def crossing(shard, second_update):
+    """Two threads update two rows, each in the other order, until one has both; `second_update(session, mine, other)`."""
     shard.run(INSERT, (1, "a"))
     shard.run(INSERT, (2, "a"))
     both_hold_one = threading.Barrier(2)
     runs = []
 
-    def cross(first, second):
+    def cross(mine, other):
         def work(session):
-            session.run(UPDATE, (f"by {first}", first))
-            runs.append(first)
+            session.run(UPDATE, (f"by {mine}", mine))
+            runs.append(mine)
             if len(runs) <= 2:
                 both_hold_one.wait(20)
-            session.run(UPDATE, (f"by {first}", second))
-        shard.write(work, wait_s=20.0)
-
-    threads = [threading.Thread(target=cross, args=pair) for pair in ((1, 2), (2, 1))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert len(runs) > 2
-    rows = shard.rows(ALL)
-    assert rows in ([(1, "by 1"), (2, "by 1")], [(1, "by 2"), (2, "by 2")])
-    assert shard.stats().in_use == 0
-
-
-def test_a_deadlock_that_work_swallows_commits_nothing_by_halves(shard):
-    shard.run(INSERT, (1, "a"))
-    shard.run(INSERT, (2, "a"))
-    other = threading.Barrier(2)
-    runs = []
-
-    def cross(first, second):
-        def work(session):
-            runs.append(first)
-            session.run(UPDATE, (f"by {first}", first))
-            if len(runs) <= 2:
-                other.wait(20)
-            try:
-                session.run(UPDATE, (f"by {first}", second))
-            except Exception:
-                session.run(INSERT, (100 + first, "alone"))
+            second_update(session, mine, other)
         shard.write(work, wait_s=20.0)
 
     threads = [threading.Thread(target=cross, args=pair) for pair in ((1, 2), (2, 1))]
@@ -251,6 +223,21 @@ def test_a_deadlock_that_work_swallows_commits_nothing_by_halves(shard):
         thread.join(30)
     assert len(runs) > 2
     assert shard.rows(ALL) in ([(1, "by 1"), (2, "by 1")], [(1, "by 2"), (2, "by 2")])
+    assert shard.stats().in_use == 0
+
+
+def test_deadlocked_work_runs_again(shard):
+    crossing(shard, lambda session, mine, other: session.run(UPDATE, (f"by {mine}", other)))
+
+
+def test_a_deadlock_that_work_swallows_commits_nothing_by_halves(shard):
+    def swallowing(session, mine, other):
+        try:
+            session.run(UPDATE, (f"by {mine}", other))
+        except Exception:
+            session.run(INSERT, (100 + mine, "alone"))
+
+    crossing(shard, swallowing)
 
 
 def test_a_row_locked_elsewhere_is_waited_for_and_then_given_up(shard, endpoint):

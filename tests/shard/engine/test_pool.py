@@ -122,13 +122,20 @@ def test_no_more_than_allowed(server, pool):
     pool.lease(0.0)
 
 
+def in_line(pool) -> tuple[threading.Thread, list[FakeConnection]]:
+    """A thread that waits for a connection behind all who do; and what it gets."""
+    got: list[FakeConnection] = []
+    thread = threading.Thread(daemon=True, target=lambda: got.append(pool.lease()))
+    before = pool.stats().waiting
+    thread.start()
+    wait_for(lambda: pool.stats().waiting == before + 1, "a thread in line")
+    return thread, got
+
+
 def test_who_waits_gets_what_comes_back(server):
     pool = pool_of(server, PoolConfig(max=1, wait=HARD_S))
     held = pool.lease()
-    got: list[FakeConnection] = []
-    thread = threading.Thread(daemon=True, target=lambda: got.append(pool.lease()))
-    thread.start()
-    wait_for(lambda: pool.stats().waiting == 1, "a thread in line")
+    thread, got = in_line(pool)
     pool.release(held)
     thread.join(20)
     assert got == [held]
@@ -138,10 +145,7 @@ def test_who_waits_gets_what_comes_back(server):
 def test_who_waits_gets_the_place_of_one_that_was_closed(server):
     pool = pool_of(server, PoolConfig(max=1, wait=HARD_S))
     held = pool.lease()
-    got: list[FakeConnection] = []
-    thread = threading.Thread(daemon=True, target=lambda: got.append(pool.lease()))
-    thread.start()
-    wait_for(lambda: pool.stats().waiting == 1, "a thread in line")
+    thread, got = in_line(pool)
     pool.discard(held)
     thread.join(20)
     assert got
@@ -152,10 +156,7 @@ def test_who_waits_gets_the_place_of_one_that_was_closed(server):
 def test_who_waited_long_is_served_before_one_who_runs(server):
     pool = pool_of(server, PoolConfig(max=1, wait=HARD_S))
     held = pool.lease()
-    got: list[FakeConnection] = []
-    thread = threading.Thread(daemon=True, target=lambda: got.append(pool.lease()))
-    thread.start()
-    wait_for(lambda: pool.stats().waiting == 1, "a thread in line")
+    thread, got = in_line(pool)
     server.now_s += 1
     pool.release(held)
     with pytest.raises(PoolTimeout):        # however fast: it is the other's
@@ -168,11 +169,7 @@ def test_who_is_served_on_its_way_lets_the_next_one_be_called(server):
     """Two wait; the first is called to one that another thread takes, then served: the second is called to the next."""
     pool = pool_of(server, PoolConfig(max=2, wait=HARD_S))
     held = [pool.lease(), pool.lease()]
-    got: list[FakeConnection] = []
-    threads = [threading.Thread(daemon=True, target=lambda: got.append(pool.lease())) for _ in range(2)]
-    for n, thread in enumerate(threads):
-        thread.start()
-        wait_for(lambda n=n: pool.stats().waiting == n + 1, "it to stand in line")
+    waiters = [in_line(pool), in_line(pool)]
     with pool._lock:            # nobody who wakes comes further than here
         pool._idle.append(held[0])
         pool._call()
@@ -180,9 +177,9 @@ def test_who_is_served_on_its_way_lets_the_next_one_be_called(server):
         pool._serve(held[1])
         pool._idle.append(faster)
         pool._call()
-    for thread in threads:
+    for thread, _ in waiters:
         thread.join(20)
-    assert set(got) == set(held)
+    assert {one for _, got in waiters for one in got} == set(held)
 
 
 def test_waits_are_reported(server):

@@ -28,6 +28,20 @@ class Killed(BaseException):
     """The process is gone."""
 
 
+def kill_mover(cluster: Cluster, at: At, step: str) -> None:
+    """It dies at `step`."""
+    def hear(heard: str) -> None:
+        if heard == step:
+            raise Killed(step)
+
+    at(hear)
+    with pytest.raises(Killed):
+        cluster.carry()
+    # Its lease runs out; the next need not wait for that here.
+    cluster.meta.drop_lease("mover", cluster.held_by)
+    at(lambda heard: None)
+
+
 class Writer:
     """A client that changes some of the moving keys each time it is called, and keeps the books."""
 
@@ -246,16 +260,7 @@ def test_another_mover_goes_on_where_one_was_killed(files: Make, at: At, step: s
     writer = Writer(cluster, cluster.fill(60))
     cluster.add()
 
-    def hear(heard: str) -> None:
-        if heard == step:
-            raise Killed(step)
-
-    at(hear)
-    with pytest.raises(Killed):
-        cluster.carry()
-    # Its lease runs out; the other need not wait for that here.
-    cluster.meta.drop_lease("mover", cluster.held_by)
-    at(lambda heard: None)
+    kill_mover(cluster, at, step)
     writer.write(1)
     record = cluster.carry()
     check_counts(record)
@@ -275,15 +280,7 @@ def test_another_mover_takes_back_where_one_was_killed(files: Make, at: At, step
     writer.write()
     cluster.admin.cancel()
 
-    def hear(heard: str) -> None:
-        if heard == step:
-            raise Killed(step)
-
-    at(hear)
-    with pytest.raises(Killed):
-        cluster.carry()
-    cluster.meta.drop_lease("mover", cluster.held_by)
-    at(lambda heard: None)
+    kill_mover(cluster, at, step)
     assert cluster.carry().state == "cancelled"
     assert cluster.directory.topology.members == before.members
     assert not cluster.house.backend.exists("s9")
