@@ -201,7 +201,7 @@ def test_one_left_in_a_transaction_is_closed(shard):
 
 
 def crossing(shard, second_update):
-    """Two threads update two rows, each in the other order, until one has both; `second_update(session, mine, other)`."""
+    """Two threads update two rows in opposite orders until one has both; `second_update(session, mine, other)`."""
     shard.run(INSERT, (1, "a"))
     shard.run(INSERT, (2, "a"))
     both_hold_one = threading.Barrier(2)
