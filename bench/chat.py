@@ -7,13 +7,10 @@ from collections.abc import Callable, Sequence
 from rich.progress import track
 
 from . import chat_fanout, chat_gate, chat_memory, chat_posts, chat_storm, machine, results
-from .core import BenchmarkError
 from .crdt_served import disk_folder, file_system, syncs_per_s
+from .harness import run_parts
 from .processes import StartError
 from .stage import scratch_folder
-
-PARTS = ("fanout", "memory", "delivery", "posts", "storm")
-
 
 FANOUT_NOTE = """Deliveries over user+sys of the gateway's process, the median of the rounds; the ratio is taken within
 each round, and above 1 hotpath makes more. The gateway has one CPU to itself, Redis and bench/chat_fanout.h, which
@@ -119,17 +116,13 @@ def contenders(options: argparse.Namespace, measured: Sequence[str]) -> list[str
 def report(title: str, options: argparse.Namespace, columns: tuple[str, ...], rows: list[tuple[str, ...]],
            note: str) -> None:
     """Show the table, and write the section when asked."""
-    results.show(title, columns, rows)
-    print(note)
-    if options.write:
-        versions = f"{chat_gate.versions()}, {machine.packages(['flask', 'gevent', 'sqlalchemy'])}"
-        body = f"{machine.header(versions=versions)}\n{results.table(columns, rows)}\n{note}"
-        results.write_section(results.RESULTS, title, body)
+    versions = f"{chat_gate.versions()}, {machine.packages(['flask', 'gevent', 'sqlalchemy'])}"
+    results.publish(title, [(columns, rows)], note, versions=versions, write=options.write)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -P bench chat`."""
-    parser.add_argument("--parts", default=",".join(PARTS), help="which of them (%(default)s)")
+    parser.add_argument("--parts", default=",".join(RUNS), help="which of them (%(default)s)")
     parser.add_argument("--gateways", default=";".join((chat_gate.OURS, *chat_gate.RIVALS)),
                         help="contenders, between semicolons (%(default)s)")
     parser.add_argument("--sockets", type=int, default=1000, help="that one event goes to (%(default)s)")
@@ -143,7 +136,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure, show, and write the sections when asked."""
-    for part in options.parts.split(","):
-        if part not in RUNS:
-            raise BenchmarkError(f"no part {part!r}: {', '.join(PARTS)}")
-        RUNS[part](options)
+    run_parts(RUNS, options)

@@ -17,7 +17,7 @@ from statistics import median
 from rich.progress import track
 
 from . import machine, results
-from .harness import Spread
+from .harness import BenchmarkError, Spread
 from .stage import scratch_folder
 
 TITLE = "core: hashing, parsing, the loop"
@@ -29,10 +29,6 @@ OURS = "hotpath"
 RIVALS = ["mmh3", "uhashring", "httptools", "h11", "wsproto", "uvloop", "gevent", "pytest-benchmark"]
 
 Run = Mapping[str, Mapping[str, float]]         # group -> contender -> median seconds
-
-
-class BenchmarkError(Exception):
-    """A benchmark file failed; pytest's words are in the message."""
 
 
 def contender(name: str) -> str:
@@ -98,7 +94,4 @@ def run(options: argparse.Namespace) -> None:
         runs = [one_run(files, folder / "report.json", options.seconds)
                 for _ in track(range(options.rounds), description="core", transient=True)]
     found = rows(runs)
-    results.show(TITLE, COLUMNS, found)
-    if options.write:
-        body = f"{machine.header(versions=machine.packages(RIVALS))}\n{results.table(COLUMNS, found)}\n{NOTE}"
-        results.write_section(results.RESULTS, TITLE, body)
+    results.publish(TITLE, [(COLUMNS, found)], NOTE, versions=machine.packages(RIVALS), write=options.write)

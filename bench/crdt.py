@@ -11,13 +11,11 @@ from statistics import median
 from hotpath.crdt import LWWDict
 
 from . import crdt_chart, crdt_heal, crdt_library, crdt_memory, crdt_served, crdt_threads, machine, paired, results
-from .core import BenchmarkError
-from .harness import interleave
+from .harness import BenchmarkError, interleave, run_parts
 from .paired import at_most
 from .stage import scratch_folder
 
 PICTURE = results.HERE / "heal.svg"
-PARTS = ("library", "memory", "threads", "served", "heal")
 
 LIBRARY_NOTE = f"""CPU time of this process per key or cell, the loop of the caller in it, garbage collection off;
 the median of the rounds, the ratio taken within each round, and above 1 costs more than hotpath. Keys of 16
@@ -88,7 +86,7 @@ def memory(options: argparse.Namespace) -> None:
     wire = len(delta) / 1000 - crdt_memory.KEY_BYTES - crdt_memory.VALUE_BYTES
     rows.append(("hotpath, on the wire", "1,000", f"{wire:.1f}", ""))
     columns = ("contender", "keys", "bytes per key over key and value", "goal")
-    report("crdt: memory", options, "", [(columns, rows)], MEMORY_NOTE)
+    report("crdt: memory", options, machine.OURS, [(columns, rows)], MEMORY_NOTE)
 
 
 def threads(options: argparse.Namespace) -> None:
@@ -103,7 +101,7 @@ def threads(options: argparse.Namespace) -> None:
     out, kept = crdt_threads.allocations(options.keys)
     note = f"{THREADS_NOTE}\nAfter 20 re-merges of {options.keys:,} cells malloc has given out {out:,} bytes more\n" \
            f"than before, and taken {kept:,} from the kernel (mallinfo2, all arenas).\n"
-    report("crdt: threads", options, "", [(crdt_threads.GAINS, gained), (crdt_threads.READS, read)], note)
+    report("crdt: threads", options, machine.OURS, [(crdt_threads.GAINS, gained), (crdt_threads.READS, read)], note)
 
 
 def server(options: argparse.Namespace) -> None:
@@ -129,28 +127,22 @@ def heal(options: argparse.Namespace) -> None:
         last = next(each for each in reversed(found) if each.how == "cable")
         PICTURE.write_text(crdt_chart.drawn(crdt_heal.series(last), title=title))
     note = HEAL_NOTE.format(keys=setting.keys, changed=100 * setting.changed)
-    report("crdt: cut and heal", options, "", [(crdt_heal.COLUMNS, crdt_heal.rows(found, whole, setting))], note)
+    table = crdt_heal.COLUMNS, crdt_heal.rows(found, whole, setting)
+    report("crdt: cut and heal", options, machine.OURS, [table], note)
 
 
 RUNS: dict[str, Callable[[argparse.Namespace], None]] = {
     "library": library, "memory": memory, "threads": threads, "served": server, "heal": heal}
 
 
-def report(title: str, options: argparse.Namespace, versions: str,
-           tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]], note: str) -> None:
+def report(title: str, options: argparse.Namespace, versions: str, tables: list[results.Shown], note: str) -> None:
     """Show the tables, and write the section when asked."""
-    for columns, rows in tables:
-        results.show(title, columns, rows)
-    print(note.partition("![")[0])
-    if options.write:
-        body = "\n".join(results.table(columns, rows) for columns, rows in tables)
-        header = machine.header(versions=versions or "hotpath of this commit")
-        results.write_section(results.RESULTS, title, f"{header}\n{body}\n{note}")
+    results.publish(title, tables, note, versions=versions, write=options.write)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -P bench crdt`."""
-    parser.add_argument("--parts", default=",".join(PARTS), help="which of them (%(default)s)")
+    parser.add_argument("--parts", default=",".join(RUNS), help="which of them (%(default)s)")
     parser.add_argument("--keys", type=int, default=100_000, help="keys (%(default)s)")
     parser.add_argument("--many", type=int, default=1_000_000, help="keys of the large merges (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="A B A B rounds (%(default)s)")
@@ -163,7 +155,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure, show, and write the sections when asked."""
-    for part in options.parts.split(","):
-        if part not in RUNS:
-            raise BenchmarkError(f"no part {part!r}: {', '.join(PARTS)}")
-        RUNS[part](options)
+    run_parts(RUNS, options)

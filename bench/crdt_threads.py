@@ -24,8 +24,8 @@ from hotpath.core.data.lww import Stamp, bundle, encode
 from hotpath.crdt import LWWDict
 
 from . import machine
-from .core import BenchmarkError, duration
-from .harness import Spread, interleave
+from .core import duration
+from .harness import BenchmarkError, Spread, interleave
 from .paired import at_most, verdict
 from .rivals import WrongAnswer
 

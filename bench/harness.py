@@ -6,6 +6,9 @@ core changes the throughput but hardly the cost per request.
 """
 from __future__ import annotations
 
+import argparse
+import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -17,6 +20,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from . import processes, wrk
 
 Taken = TypeVar("Taken")
+
+
+class BenchmarkError(Exception):
+    """It cannot be measured as asked; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +122,18 @@ def interleave(contenders: Mapping[str, Callable[[], Taken]], *, rounds: int, ti
         task = progress.add_task(title, total=rounds * len(contenders), completed=-1)
         return in_turn(contenders, rounds=rounds,
                        before=lambda name: progress.update(task, description=f"{title}: {name}", advance=1))
+
+
+def run_parts(runs: Mapping[str, Callable[[argparse.Namespace], None]], options: argparse.Namespace) -> None:
+    """Those of `runs` that `--parts` names, in its order. Raises BenchmarkError before any has begun."""
+    parts = options.parts.split(",")
+    for part in parts:
+        if part not in runs:
+            raise BenchmarkError(f"no part {part!r}: {', '.join(runs)}")
+    # Database servers outlive who starts them; a benchmark that is told to end takes them along.
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        for part in parts:
+            runs[part](options)
+    finally:
+        signal.signal(signal.SIGTERM, before)

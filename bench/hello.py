@@ -62,8 +62,5 @@ def run(options: argparse.Namespace) -> None:
                      for name, server in servers.items()}
             taken = interleave(loads, rounds=options.rounds, title=f"{connections} connections")
             found += served.rows(f"{connections} connections", taken, names[0])
-    results.show(TITLE, served.COLUMNS, found)
-    if options.write:
-        header = machine.header(versions=machine.packages(served.PACKAGES))
-        body = f"{header}\n{results.table(served.COLUMNS, found)}\n{NOTE}"
-        results.write_section(results.RESULTS, TITLE, body)
+    results.publish(TITLE, [(served.COLUMNS, found)], NOTE, versions=machine.packages(served.PACKAGES),
+                    write=options.write)

@@ -5,10 +5,8 @@ import argparse
 import shutil
 from collections.abc import Callable
 
-from . import ide_house, ide_project, ide_terminal, machine, results
-from .core import BenchmarkError
-
-PARTS = ("terminal", "prompt", "files", "script")
+from . import ide_house, ide_project, ide_terminal, results
+from .harness import BenchmarkError, run_parts
 
 ECHO = ("terminal", "p50, us", "more than bare", "p99, us")
 FLOW = ("payload, terminal", "MB/s", "ratio to bare", "CPU ms/MB", "ratio to bare")
@@ -37,16 +35,9 @@ folder; its event carries the hash of what was written.
 SCRIPT_NOTE = "All modules that a project's page imports before it can be used, each compressed with gzip -9.\n"
 
 
-def section(title: str, options: argparse.Namespace, tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]],
-            note: str) -> None:
+def section(title: str, options: argparse.Namespace, tables: list[results.Shown], note: str) -> None:
     """Show the tables, and write the section when asked."""
-    for columns, rows in tables:
-        results.show(title, columns, rows)
-    print(note)
-    if options.write:
-        header = machine.header(versions=ide_house.versions())
-        whole = "\n".join(results.table(columns, rows) for columns, rows in tables)
-        results.write_section(results.RESULTS, title, f"{header}\n{whole}\n{note}")
+    results.publish(title, tables, note, versions=ide_house.versions(), write=options.write)
 
 
 def terminal(options: argparse.Namespace) -> None:
@@ -93,7 +84,7 @@ RUNS: dict[str, Callable[[argparse.Namespace], None]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -P bench ide`."""
-    parser.add_argument("--parts", default=",".join(PARTS), help="which of them (%(default)s)")
+    parser.add_argument("--parts", default=",".join(RUNS), help="which of them (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="A B A B rounds (%(default)s)")
     parser.add_argument("--keys", type=int, default=500, help="echoes of each in a round (%(default)s)")
     parser.add_argument("--terminals", type=int, default=100, help="idle ones (%(default)s)")
@@ -105,8 +96,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure, show, and write the sections when asked."""
-    for part in options.parts.split(","):
-        if part not in RUNS:
-            raise BenchmarkError(f"no part {part!r}: {', '.join(PARTS)}")
-    for part in options.parts.split(","):
-        RUNS[part](options)
+    run_parts(RUNS, options)

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from hotpath.core.config import Address
 from hotpath.core.probing import is_well
 
-from .core import BenchmarkError
+from .harness import BenchmarkError
 from .ide_sockets import COLS, ROWS, Plain, Socket, Term
 from .machine import first_line
 from .processes import Server, StartError, free_ports

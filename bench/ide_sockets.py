@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from .core import BenchmarkError
+from .harness import BenchmarkError
 
 PATIENCE_S = 60.0
 COLS, ROWS = 80, 24

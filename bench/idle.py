@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from . import machine, processes, results, rivals
+from . import processes, results, rivals
 from .harness import interleave
 from .stage import stage
 
@@ -101,7 +101,4 @@ def run(options: argparse.Namespace) -> None:
             grown, with_tables, cpu_ms = (median(values) for values in zip(*rounds, strict=True))
             ratio = "1" if name == names[0] else f"{with_tables / aside:.2f}"
             found.append((name, what, f"{grown:,.0f}", f"{with_tables:,.0f}", ratio, f"{cpu_ms:.1f}"))
-    results.show(TITLE, columns, found)
-    if options.write:
-        body = f"{machine.header(versions=rivals.versions(names))}\n{results.table(columns, found)}\n{NOTE}"
-        results.write_section(results.RESULTS, TITLE, body)
+    results.publish(TITLE, [(columns, found)], NOTE, versions=rivals.versions(names), write=options.write)

@@ -45,7 +45,4 @@ def run(options: argparse.Namespace) -> None:
             taken[name].append(one_round(name, n))
     found = [(name, f"{n:,}", f"{median(sizes):,.0f} ({min(sizes):,.0f}-{max(sizes):,.0f})")
              for name, sizes in taken.items()]
-    results.show(TITLE, COLUMNS, found)
-    if options.write:
-        body = f"{machine.header(versions=machine.packages(served.PACKAGES))}\n{results.table(COLUMNS, found)}\n{NOTE}"
-        results.write_section(results.RESULTS, TITLE, body)
+    results.publish(TITLE, [(COLUMNS, found)], NOTE, versions=machine.packages(served.PACKAGES), write=options.write)

@@ -18,8 +18,8 @@ from . import (
     machine,
     results,
 )
-from .core import BenchmarkError
 from .crdt_served import disk_folder
+from .harness import BenchmarkError, run_parts
 from .stage import scratch_folder
 
 UNITS_NOTE = """`row = get(key); row.n += 1; commit`: one thread, one row, nobody else. SQLAlchemy's is within `with
@@ -115,11 +115,7 @@ def versions() -> str:
 def report(title: str, options: argparse.Namespace, columns: tuple[str, ...], rows: list[tuple[str, ...]],
            note: str) -> None:
     """Show the table, and write the section when asked."""
-    results.show(title, columns, rows)
-    print(note)
-    if options.write:
-        header = machine.header(versions=versions())
-        results.write_section(results.RESULTS, title, f"{header}\n{results.table(columns, rows)}\n{note}")
+    results.publish(title, [(columns, rows)], note, versions=versions(), write=options.write)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,8 +136,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure, show, and write the sections when asked."""
-    for part in options.parts.split(","):
-        if part not in RUNS:
-            raise BenchmarkError(f"no part {part!r}: {', '.join(RUNS)}")
-    for part in options.parts.split(","):
-        RUNS[part](options)
+    run_parts(RUNS, options)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from hotpath import locking
 
-from .core import BenchmarkError
+from .harness import BenchmarkError
 from .locking_units import Base, Tally
 from .rivals import WrongAnswer
 

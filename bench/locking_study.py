@@ -15,7 +15,7 @@ from hotpath.locking.study.command import study, told
 from hotpath.locking.study.summary import Summary
 
 from . import machine, results
-from .core import BenchmarkError
+from .harness import BenchmarkError
 from .locking_servers import BACKENDS, database
 
 SHIPPED = machine.ROOT / "locking" / "study" / "shipped"

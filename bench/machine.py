@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+OURS = "hotpath of this commit"              # the versions of what has no rival
 
 
 def first_line(*argv: str) -> str:

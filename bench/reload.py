@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import machine, processes, results, rivals
+from . import processes, results, rivals
 from .stage import stage
 
 TITLE = "reload: failed requests over reloads and kill -9"
@@ -193,7 +193,4 @@ def run(options: argparse.Namespace) -> None:
     """Measure, show, and write the section when asked."""
     names = options.rivals.split(",")
     found = [one_row(name, what, options) for what in ("reload", "kill") for name in names]
-    results.show(TITLE, COLUMNS, found)
-    if options.write:
-        body = f"{machine.header(versions=rivals.versions(names))}\n{results.table(COLUMNS, found)}\n{NOTE}"
-        results.write_section(results.RESULTS, TITLE, body)
+    results.publish(TITLE, [(COLUMNS, found)], NOTE, versions=rivals.versions(names), write=options.write)

@@ -10,9 +10,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from . import machine
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
 PROFILE = HERE / "PROFILE.md"
+
+Shown = tuple[Sequence[str], Sequence[Sequence[str]]]       # columns and rows
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -48,3 +52,13 @@ def replace_section(text: str, title: str, body: str) -> str:
 def write_section(path: Path, title: str, body: str) -> None:
     """Replace the section in the file, which must exist: its top says what the file is."""
     path.write_text(replace_section(path.read_text(), title, body))
+
+
+def publish(title: str, tables: Sequence[Shown], note: str, *, versions: str, write: bool) -> None:
+    """Show the tables and the note; with `write` they become RESULTS.md's section."""
+    for columns, rows in tables:
+        show(title, columns, rows)
+    print(note.partition("![")[0])          # a picture cannot be shown here
+    if write:
+        body = "\n".join(table(columns, rows) for columns, rows in tables)
+        write_section(RESULTS, title, f"{machine.header(versions=versions)}\n{body}\n{note}")

@@ -47,7 +47,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Count, show, and write the section when asked."""
     found = [row(servers, 256) for servers in SERVERS] + [row(16, points) for points in POINTS if points != 256]
-    results.show(TITLE, COLUMNS, found)
-    if options.write:
-        body = f"{machine.header(versions='hotpath of this commit')}\n{results.table(COLUMNS, found)}\n{NOTE}"
-        results.write_section(results.RESULTS, TITLE, body)
+    results.publish(TITLE, [(COLUMNS, found)], NOTE, versions=machine.OURS, write=options.write)

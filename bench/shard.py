@@ -2,16 +2,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
 from collections.abc import Callable
 
-from . import machine, results, shard_grow, shard_points, shard_pool
-from .core import BenchmarkError
+from . import results, shard_grow, shard_points, shard_pool
 from .crdt_served import disk_folder, file_system, syncs_per_s
+from .harness import run_parts
 from .shard_house import versions
-
-PARTS = ("points", "pool", "durable", "grow", "copy")
 
 POINTS_NOTE = """One process with so many threads; MariaDB servers made by `backend: process` beside it, on the same
 machine. `hotpath-shard` is the Python API, values checked and all; the rival has a connection for each thread and
@@ -84,16 +80,12 @@ RUNS: dict[str, Callable[[argparse.Namespace], None]] = {
 def report(title: str, options: argparse.Namespace, columns: tuple[str, ...], rows: list[tuple[str, ...]],
            note: str) -> None:
     """Show the table, and write the section when asked."""
-    results.show(title, columns, rows)
-    print(note)
-    if options.write:
-        header = machine.header(versions=versions())
-        results.write_section(results.RESULTS, title, f"{header}\n{results.table(columns, rows)}\n{note}")
+    results.publish(title, [(columns, rows)], note, versions=versions(), write=options.write)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -P bench shard`."""
-    parser.add_argument("--parts", default=",".join(PARTS), help="which of them (%(default)s)")
+    parser.add_argument("--parts", default=",".join(RUNS), help="which of them (%(default)s)")
     parser.add_argument("--threads", default="16,32", help="of the operations by key (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="A B A B rounds (%(default)s)")
     parser.add_argument("--seconds", type=float, default=2, help="seconds of each contender in a round (%(default)s)")
@@ -105,13 +97,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure, show, and write the sections when asked."""
-    for part in options.parts.split(","):
-        if part not in RUNS:
-            raise BenchmarkError(f"no part {part!r}: {', '.join(PARTS)}")
-    # The database servers outlive who starts them; a benchmark that is told to end takes them along.
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        for part in options.parts.split(","):
-            RUNS[part](options)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    run_parts(RUNS, options)

@@ -17,7 +17,7 @@ from hotpath.shard.endpoint import Endpoint
 from hotpath.shard.following import Following
 from hotpath.shard.node import Node
 
-from .core import BenchmarkError
+from .harness import BenchmarkError
 from .paired import at_most, verdict
 from .processes import StartError
 from .rivals import WrongAnswer

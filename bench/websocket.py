@@ -43,8 +43,5 @@ def run(options: argparse.Namespace) -> None:
             for server in servers.values():
                 ws_load.run(server.port, 4, 0.5, payload)     # warm, and answering rightly
             found += served.rows(cell, interleave(loads, rounds=options.rounds, title=cell), names[0])
-    results.show(TITLE, served.COLUMNS, found)
-    if options.write:
-        header = machine.header(versions=machine.packages(served.PACKAGES))
-        body = f"{header}\n{results.table(served.COLUMNS, found)}\n{NOTE}"
-        results.write_section(results.RESULTS, TITLE, body)
+    results.publish(TITLE, [(served.COLUMNS, found)], NOTE, versions=machine.packages(served.PACKAGES),
+                    write=options.write)

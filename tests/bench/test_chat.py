@@ -3,7 +3,7 @@ import argparse
 import pytest
 
 from bench import chat, chat_gate, chat_memory
-from bench.core import BenchmarkError
+from bench.harness import BenchmarkError
 from bench.processes import StartError
 
 

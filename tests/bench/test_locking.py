@@ -3,7 +3,7 @@ import argparse
 import pytest
 
 from bench import locking
-from bench.core import BenchmarkError
+from bench.harness import BenchmarkError
 
 
 def options(*words: str) -> argparse.Namespace:

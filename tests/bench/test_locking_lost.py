@@ -1,7 +1,7 @@
 import pytest
 
 from bench import locking_lost
-from bench.core import BenchmarkError
+from bench.harness import BenchmarkError
 from bench.locking_lost import WAYS, row, run
 from bench.rivals import WrongAnswer
 

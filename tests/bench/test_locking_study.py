@@ -3,7 +3,7 @@ import argparse
 import pytest
 
 from bench import locking_study
-from bench.core import BenchmarkError
+from bench.harness import BenchmarkError
 from bench.locking_servers import BACKENDS, database
 from hotpath import locking
 

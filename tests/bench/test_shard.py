@@ -3,7 +3,7 @@ import argparse
 import pytest
 
 from bench import shard
-from bench.core import BenchmarkError
+from bench.harness import BenchmarkError
 
 
 def test_each_part_can_be_asked_for():

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.core import BenchmarkError
+from bench.harness import BenchmarkError
 from bench.shard_crowd import Answers
 from bench.shard_grow import Phase, noticed_rows, quantile_ms, staged, state_of
 
