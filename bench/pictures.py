@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from . import plots, report
-from .plots import INK, bars, columns, figure, legend, lines, stacked
+from . import report
+from .drawing import INK, OTHERS, OURS, bars, columns, figure, legend, lines, plain, stacked
 from .report import Table, number, parts, seconds, spread, table, tables
 
 PROXY = "proxy: nginx, HAProxy and hotpath-proxy"
@@ -68,7 +68,7 @@ def proxy_cells(found: str, _: str) -> Figure:
              for here in [table(found, PROXY, axis).where(server="hotpath")]
              for condition, cell in zip(here.cells("condition"), here.cells(RATIO), strict=True)]
     for at, (_name, (low, middle, high)) in enumerate(cells):
-        shade = plots.OURS if middle <= 1 else plots.OTHERS[4]
+        shade = OURS if middle <= 1 else OTHERS[4]
         panel.plot([low, high], [at, at], color=shade, linewidth=2)
         panel.plot([middle], [at], "o", color=shade, markersize=5)
     panel.set_yticks(range(len(cells)), [name for name, _ in cells])
@@ -232,8 +232,8 @@ def chat_latency(found: str, _: str) -> Figure:
     made, panels = figure(2)
     for panel, senders in zip(panels, ("1", "16 at once"), strict=True):
         mine = here.where(senders=senders)
-        panel.barh(range(len(mine.rows)), mine.numbers("p99 ms"), color=plots.OTHERS[0], label="p99")
-        panel.barh(range(len(mine.rows)), mine.numbers("p50 ms"), color=plots.OURS, label="p50")
+        panel.barh(range(len(mine.rows)), mine.numbers("p99 ms"), color=OTHERS[0], label="p99")
+        panel.barh(range(len(mine.rows)), mine.numbers("p50 ms"), color=OURS, label="p50")
         panel.set_yticks(range(len(mine.rows)), mine.cells("gateway"))
         panel.invert_yaxis()
         panel.set_xlabel("ms from Redis to the socket's program")
@@ -267,7 +267,7 @@ def shard_operations(found: str, _: str) -> Figure:
             for value in [here.where(operations=kind, contender=name).numbers(column)[0]]]
             for name, shown in names.items()})
         panel.set_ylabel(of)
-        plots.plain(panel.yaxis)
+        plain(panel.yaxis)
     legend(made, panels[0])
     return made
 
@@ -278,12 +278,12 @@ def shard_move(found: str, _: str) -> Figure:
     kept = Table(here.columns, [row for row in here.rows if row[here.columns.index("p99 ms")]])
     made, (panel,) = figure(height=4.6)
     at = range(len(kept.rows))
-    for column, shade in (("longest ms", plots.OTHERS[0]), ("p99 ms", plots.OTHERS[1]), ("p50 ms", plots.OURS)):
+    for column, shade in (("longest ms", OTHERS[0]), ("p99 ms", OTHERS[1]), ("p50 ms", OURS)):
         panel.plot(kept.numbers(column), at, "o", color=shade, label=column.removesuffix(" ms"))
     panel.set_yticks(at, kept.cells("meanwhile"))
     panel.invert_yaxis()
     panel.set_xscale("log")
-    plots.plain(panel.xaxis)
+    plain(panel.xaxis)
     panel.set_xlabel("ms from when an operation was due")
     legend(made, panel)
     return made
@@ -294,8 +294,8 @@ def ide_terminal(found: str, _: str) -> Figure:
     echo, flow, *_rest = tables(found, "ide: a terminal")
     made, panels = figure(2)
     names = echo.cells("terminal")
-    panels[0].barh(range(len(names)), echo.numbers("p99, us"), color=plots.OTHERS[0], label="p99")
-    panels[0].barh(range(len(names)), echo.numbers("p50, us"), color=plots.OURS, label="p50")
+    panels[0].barh(range(len(names)), echo.numbers("p99, us"), color=OTHERS[0], label="p99")
+    panels[0].barh(range(len(names)), echo.numbers("p50, us"), color=OURS, label="p50")
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
     panels[0].set_xlabel("µs from a key to its echo")

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 import matplotlib
 import pytest
 
-from bench import pictures, plots, results
+from bench import drawing, pictures, plots, results
 
 FOUND = """## chat: group commit
 
@@ -25,8 +25,8 @@ def drawn() -> dict[str, str]:
 
 
 def test_a_table_becomes_a_picture_with_its_numbers():
-    with matplotlib.rc_context(plots.LOOK):
-        svg = plots.svg(pictures.PICTURES["chat-commits"].draw(FOUND, ""), "a < b")
+    with matplotlib.rc_context(drawing.LOOK):
+        svg = drawing.svg(pictures.PICTURES["chat-commits"].draw(FOUND, ""), "a < b")
     assert {"5,088", "1,528", "this disk's, max_batch 256"} <= set(words(svg))
     assert ElementTree.fromstring(svg).get("aria-label") == "a < b"
 
@@ -37,13 +37,13 @@ def test_a_picture_goes_with_light_and_dark_pages(drawn, name):
     ElementTree.fromstring(svg)
     assert "prefers-color-scheme:dark" in svg
     assert "var(--paper)" in svg
-    assert not set(plots.VARIABLES) & set(re.findall("#[0-9a-f]{6}", svg)), "a stand-in was not replaced"
+    assert not set(drawing.VARIABLES) & set(re.findall("#[0-9a-f]{6}", svg)), "a stand-in was not replaced"
 
 
 def test_the_same_tables_make_the_same_pictures(drawn):
-    with matplotlib.rc_context(plots.LOOK):
+    with matplotlib.rc_context(drawing.LOOK):
         picture = pictures.PICTURES["terminal"]
-        again = plots.svg(picture.draw(results.RESULTS.read_text(), results.PROFILE.read_text()), picture.title)
+        again = drawing.svg(picture.draw(results.RESULTS.read_text(), results.PROFILE.read_text()), picture.title)
     assert again == drawn["terminal.svg"]
 
 
@@ -55,5 +55,5 @@ def test_the_pictures_that_are_shown_are_of_the_tables_that_stand(drawn, name):
 
 def test_ours_has_one_colour_and_rivals_differ():
     names = ["nginx", "haproxy", "hotpath"]
-    assert plots.colour("hotpath", names) == plots.OURS
-    assert len({plots.colour(name, names) for name in names}) == 3
+    assert drawing.colour("hotpath", names) == drawing.OURS
+    assert len({drawing.colour(name, names) for name in names}) == 3
