@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from rich.progress import track
 
 from . import chat_fanout, chat_gate, chat_memory, chat_posts, chat_storm, machine, results
-from .crdt_served import disk_folder, file_system, syncs_per_s
+from .disk import disk_folder, file_system, syncs_per_s
 from .harness import run_parts
 from .processes import StartError
 from .stage import scratch_folder

@@ -46,14 +46,6 @@ def parse(report: str) -> dict[str, dict[str, float]]:
     return found
 
 
-def duration(seconds: float) -> str:
-    """Three digits and a unit."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
-
-
 def rows(runs: Sequence[Run]) -> list[tuple[str, ...]]:
     """The table: ours first in each group, then the rivals with the ratio of ours to each."""
     found: list[tuple[str, ...]] = []
@@ -63,7 +55,7 @@ def rows(runs: Sequence[Run]) -> list[tuple[str, ...]]:
             ratio = ""
             if OURS in first and name != OURS:
                 ratio = str(Spread.of([run[group][OURS] / run[group][name] for run in runs]))
-            found.append((group, name, duration(median(times)), ratio))
+            found.append((group, name, results.duration(median(times)), ratio))
     return found
 
 

@@ -11,6 +11,7 @@ from statistics import median
 from hotpath.crdt import LWWDict
 
 from . import crdt_chart, crdt_heal, crdt_library, crdt_memory, crdt_served, crdt_threads, machine, paired, results
+from .disk import disk_folder, file_system
 from .harness import BenchmarkError, interleave, run_parts
 from .paired import at_most
 from .stage import scratch_folder
@@ -107,8 +108,8 @@ def threads(options: argparse.Namespace) -> None:
 def server(options: argparse.Namespace) -> None:
     """Writes and reads over HTTP."""
     setting = crdt_served.Setting(options.connections, options.seconds, options.rounds, options.keys)
-    with scratch_folder() as scratch, crdt_served.disk_folder(options.folder) as disk:
-        kind = crdt_served.file_system(disk)
+    with scratch_folder() as scratch, disk_folder(options.folder) as disk:
+        kind = file_system(disk)
         written, alone = crdt_served.writes(scratch, disk, setting)
         read = crdt_served.reads(scratch, disk, setting)
     about = f"{SERVED_NOTE}\nThe disk alone ({kind}): {alone:,.0f} times a second 4 KiB more and fdatasync.\n"
@@ -119,7 +120,7 @@ def server(options: argparse.Namespace) -> None:
 def heal(options: argparse.Namespace) -> None:
     """Three replicas, cut and healed."""
     setting = crdt_heal.Setting(options.keys, options.rounds, options.interval_ms, 0.01)
-    with crdt_served.disk_folder(options.folder) as disk:
+    with disk_folder(options.folder) as disk:
         found, whole = crdt_heal.run(disk, setting, lambda text: print(text, file=sys.stderr))
     if options.write:
         changed = round(setting.keys * setting.changed)

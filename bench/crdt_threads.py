@@ -24,9 +24,9 @@ from hotpath.core.data.lww import Stamp, bundle, encode
 from hotpath.crdt import LWWDict
 
 from . import machine
-from .core import duration
 from .harness import BenchmarkError, Spread, interleave
 from .paired import at_most, verdict
+from .results import duration
 from .rivals import WrongAnswer
 
 SOURCE = "lww_threads"

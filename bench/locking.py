@@ -18,7 +18,7 @@ from . import (
     machine,
     results,
 )
-from .crdt_served import disk_folder
+from .disk import disk_folder
 from .harness import BenchmarkError, run_parts
 from .stage import scratch_folder
 

@@ -8,9 +8,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from hotpath import locking
 
-from .core import duration
 from .harness import Spread, interleave
 from .paired import Cost, at_most, timed
+from .results import duration
 from .rivals import WrongAnswer
 
 COLUMNS = ("database", "contender", "CPU each", "CPU, hotpath takes (min-max)", "time each",

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from .core import duration
 from .harness import Spread
+from .results import duration
 
 COLUMNS = ("question", "contender", "CPU each", "each/s and core", "CPU ratio to hotpath (min-max)", "goal")
 

@@ -5,7 +5,7 @@ import argparse
 from collections.abc import Callable
 
 from . import results, shard_grow, shard_points, shard_pool
-from .crdt_served import disk_folder, file_system, syncs_per_s
+from .disk import disk_folder, file_system, syncs_per_s
 from .harness import run_parts
 from .shard_house import versions
 

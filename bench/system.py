@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import flame, interpreter, machine, profile, results, syscalls
-from .core import duration
-from .crdt_served import disk_folder
+from .disk import disk_folder
 from .harness import Sample
 from .machine import ROOT
+from .results import duration
 from .stage import scratch_folder
 from .systems import SYSTEMS, Kind, Places
 from .work import Work

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from bench import core
+from bench import core, results
 
 REPORT = json.dumps({"benchmarks": [
     {"group": "hash, 16 bytes", "name": "test_hash[mmh3]", "stats": {"median": 80e-9}},
@@ -31,7 +31,7 @@ def test_our_row_comes_first_and_each_rival_has_the_ratio_to_us():
 
 @pytest.mark.parametrize(("seconds", "text"), [(2, "2 s"), (0.00123, "1.23 ms"), (4.5e-6, "4.5 µs"), (8e-8, "80 ns")])
 def test_durations_carry_a_unit(seconds, text):
-    assert core.duration(seconds) == text
+    assert results.duration(seconds) == text
 
 
 def test_pytest_benchmark_is_run_and_read(tmp_path):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import crdt_served
+from bench import crdt_served, disk
 from bench.crdt_served import REDIS, Written, write_rows
 from bench.harness import Sample
 from bench.processes import Cpu, Server, StartError, free_ports
@@ -44,11 +44,11 @@ def test_flask_answers_what_was_put(tmp_path):
 
 
 def test_memory_is_no_disk():
-    assert crdt_served.file_system(Path("/dev/shm")) == "tmpfs"
-    with pytest.raises(StartError, match="memory"), crdt_served.disk_folder("/dev/shm"):
+    assert disk.file_system(Path("/dev/shm")) == "tmpfs"
+    with pytest.raises(StartError, match="memory"), disk.disk_folder("/dev/shm"):
         pass
 
 
 def test_a_disk_is_asked_how_often_it_syncs(tmp_path):
-    assert crdt_served.syncs_per_s(tmp_path, 0.05) > 0
+    assert disk.syncs_per_s(tmp_path, 0.05) > 0
     assert list(tmp_path.iterdir()) == []
