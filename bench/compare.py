@@ -9,6 +9,7 @@ from . import (
     core,
     crdt,
     flame,
+    harness,
     hello,
     ide,
     idle,
@@ -50,7 +51,7 @@ SUBJECTS = {
     "system": system,
     "plots": plots,
 }
-FAILURES = (processes.StartError, rivals.WrongAnswer, wrk.LoadError, syscalls.PerfError, core.BenchmarkError)
+FAILURES = (processes.StartError, rivals.WrongAnswer, wrk.LoadError, syscalls.PerfError, harness.BenchmarkError)
 
 
 def main() -> int:
