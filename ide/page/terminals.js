@@ -13,6 +13,10 @@ import {palette} from "./palette.js";
 const NAMES = {shell: "Shell", run: "Run", setup: "Set-up"};
 const SIGNALS = /** @type {Record<number, string>} */ ({1: "HUP", 2: "INT", 6: "ABRT", 9: "KILL", 11: "SEGV", 15: "TERM"});
 
+/** Why no key does anything. @type {Record<import("./terminal/line.js").LineState, string>} */
+const AWAY = {connecting: "Connecting…", live: "", silent: "The server does not answer. Typing is off until it does.",
+  reconnecting: "Reconnecting. Typing is off until the terminal is back.", ended: ""};
+
 /** @param {number | null} exit @returns {string} */
 const ending = (exit) => exit === null ? "ended" : exit < 0 ? `ended by ${SIGNALS[-exit] ? `SIG${SIGNALS[-exit]}` : `signal ${-exit}`}` : `exited with ${exit}`;
 
@@ -89,7 +93,8 @@ export class Terminals {
 
   /** @param {Terminal} info @param {number | null} began_ms */
   add(info, began_ms) {
-    const pane = h("div", {class: "pane"});
+    const away = h("p", {class: "away", role: "status"});
+    const pane = h("div", {class: "pane"}, away);
     const label = h("span", {class: "label"});
     const dot = h("span", {class: "dot", "aria-hidden": "true"});
     const tab = h("div", {role: "tab", class: "tab", "aria-keyshortcuts": "Delete", onclick: () => this.show(info.id, true),
@@ -110,7 +115,11 @@ export class Terminals {
           announce(`${NAMES[info.kind]} ${ending(exit)}`);
         }
       },
-      onState: (/** @type {string} */ state) => mark(pane, "data-state", state),
+      onState: (/** @type {import("./terminal/line.js").LineState} */ state) => {
+        mark(pane, "data-state", state);
+        write(away, AWAY[state]);
+      },
+      onDoubt: () => note("The connection broke while you typed: look whether it has arrived.", {isAlarm: true}),
       onLink: (/** @type {string} */ url) => this.link(url),
     });
     shown.view.attach();

@@ -1,9 +1,13 @@
 // One terminal's line to the server: comes back by itself, goes on where it was, says what is shown, hears when it is dead.
+//
+// What is typed is sent only while the screen shows how it is there now. It is never kept for later: by then a pager may have
+// become a shell, and a key that was meant for one would be a command for the other.
 
 import {SUBPROTOCOL, ack, attach, input, ping, read, resize} from "./protocol.js";
 
 /**
- * @typedef {"connecting" | "live" | "reconnecting" | "ended"} LineState
+ * Typing is on in `live` alone: the line stands, and all that was printed meanwhile is shown. `silent`: typed, and no answer.
+ * @typedef {"connecting" | "live" | "silent" | "reconnecting" | "ended"} LineState
  * @typedef {object} Screen
  * @property {(bytes: Uint8Array, shown: () => void) => void} write   in order; `shown` once it is
  * @property {() => void} clear                    all before is void, in order too
@@ -11,15 +15,16 @@ import {SUBPROTOCOL, ack, attach, input, ping, read, resize} from "./protocol.js
  * @property {(leads: boolean) => void} lead       it sets the size and answers queries, or does not
  * @property {(status: number) => void} exit
  * @property {(state: LineState) => void} state
+ * @property {() => void} doubt                    what was typed last before the line was lost has perhaps not arrived
  */
 
 const RETRY = {base_ms: 300, cap_ms: 10_000};
 const OPEN_PATIENCE_MS = 10_000;        // until START
 const PING_MS = 15_000;
 const PONG_PATIENCE_MS = 10_000;
+const SILENCE_MS = 3000;                // from a key to any word of the server: what 64 KiB of output, one message, take on a slow line
 const ACK_BYTES = 32 * 1024;            // shown and not said: what a server's smallest window of use allows for
 const INPUT_BYTES = 32 * 1024;          // of one message
-const HELD_CHARACTERS = 4096;           // typed while the line was away; more was typed by somebody who did not look
 const OPEN = 1;                         // of a WebSocket
 const ENDED = 1000, GONE = 4410, SESSION_OVER = 4401, BAD_FRAME = 4400;
 
@@ -35,6 +40,7 @@ export class Line {
     this.received = null;
     this.shown = 0;             // all before it is
     this.acked = 0;
+    this.present = 0;           // of START: what is before it was printed while we were not there
     this.live = 0;              // what is before it is history: its queries were answered when it was new
     this.leads = false;
     this.size = {cols: 80, rows: 24};
@@ -43,7 +49,12 @@ export class Line {
     this.isOver = false;        // EXIT came, or the terminal is gone: there is nothing to come back for
     this.attempt = 0;
     this.epoch = 0;             // of what is shown: a write from before a clear says nothing about what is behind it
-    this.held = "";
+    /** @type {LineState} */
+    this.state = "connecting";
+    // How often was typed on this socket, up to where we asked, and up to where the server has it: it reads in order, so that
+    // the answer to a ping behind a key is the key's receipt.
+    this.typed = this.asked = this.taken = 0;
+    this.isDoubtful = false;    // a socket was lost before the last receipt
     /** @type {Record<string, ReturnType<typeof setTimeout> | undefined>} */
     this.timers = {};
     this.encoder = new TextEncoder();
@@ -72,24 +83,28 @@ export class Line {
     }
   }
 
-  /** What a person typed. @param {string} text */
-  type(text) {
-    if (this.isStarted) {
-      this.send(this.encoder.encode(text));
-    } else if (!this.isOver && this.held.length + text.length <= HELD_CHARACTERS) {
-      this.held += text;
+  /** What a person typed, or did with the mouse. @param {string | Uint8Array} what */
+  type(what) {
+    if (this.state !== "live") {
+      return;
     }
+    this.#send(typeof what === "string" ? this.encoder.encode(what) : what);
+    this.typed++;
+    if (this.asked === this.taken) {
+      this.#ping();
+    }
+    this.timers.silence ??= setTimeout(() => this.#become("silent"), SILENCE_MS);
   }
 
   /** An answer to a query of the program: only one client gives it, once. @param {string} text */
   answer(text) {
     if (this.isStarted && this.leads && this.shown >= this.live) {
-      this.send(this.encoder.encode(text));
+      this.#send(this.encoder.encode(text));
     }
   }
 
   /** @param {Uint8Array} bytes */
-  send(bytes) {
+  #send(bytes) {
     for (let at = 0; at < bytes.length && this.isStarted; at += INPUT_BYTES) {
       this.#say(input(bytes.subarray(at, at + INPUT_BYTES)));
     }
@@ -111,7 +126,7 @@ export class Line {
     const socket = this.open(this.url, SUBPROTOCOL);
     this.socket = socket;
     socket.binaryType = "arraybuffer";
-    this.screen.state(this.received === null ? "connecting" : "reconnecting");
+    this.#become(this.received === null ? "connecting" : "reconnecting");
     this.timers.open = setTimeout(() => this.#lost(), OPEN_PATIENCE_MS);
     socket.onopen = () => socket.send(attach(this.received, this.size.cols, this.size.rows));
     socket.onmessage = ({data}) => this.socket === socket && this.#hear(data);
@@ -130,6 +145,8 @@ export class Line {
       clearTimeout(this.timers[name]);
       this.timers[name] = undefined;
     });
+    this.isDoubtful ||= this.typed > this.taken;
+    this.typed = this.asked = this.taken = 0;
     const {socket} = this;
     this.socket = null;
     this.isStarted = this.leads = false;
@@ -142,7 +159,7 @@ export class Line {
       this.isOver = code !== SESSION_OVER;
       this.isWanted = false;
       this.#drop();
-      this.screen.state("ended");
+      this.#become("ended");
       return;
     }
     if (code === BAD_FRAME) {
@@ -158,21 +175,44 @@ export class Line {
     }
     // Full jitter, so that the pages of a server that was restarted do not all come back at once.
     const wait_ms = Math.random() * Math.min(RETRY.cap_ms, RETRY.base_ms * 2 ** this.attempt++);
-    this.screen.state("reconnecting");
+    this.#become("reconnecting");
     this.timers.retry = setTimeout(() => this.#dial(), wait_ms);
+  }
+
+  /** @param {LineState} state */
+  #become(state) {
+    this.state = state;
+    this.screen.state(state);
+  }
+
+  /** Live once the screen shows how it is there now. */
+  #settle() {
+    if (!this.isStarted || this.shown < this.present || !(this.state === "connecting" || this.state === "reconnecting")) {
+      return;
+    }
+    this.#become("live");
+    if (this.isDoubtful) {
+      this.isDoubtful = false;
+      this.screen.doubt();
+    }
   }
 
   #ping() {
     clearTimeout(this.timers.ping);
-    this.#say(ping(Date.now()));
+    this.asked = this.typed;
+    this.#say(ping(this.asked));
     this.timers.pong ??= setTimeout(() => this.#lost(), PONG_PATIENCE_MS);
   }
 
   /** @param {ArrayBuffer} data */
   #hear(data) {
     clearTimeout(this.timers.pong);
+    clearTimeout(this.timers.silence);
     clearTimeout(this.timers.ping);
-    this.timers.pong = undefined;
+    this.timers.pong = this.timers.silence = undefined;
+    if (this.state === "silent") {
+      this.#become("live");
+    }
     this.timers.ping = setTimeout(() => this.#ping(), PING_MS);
     const said = read(data);
     switch (said?.type) {
@@ -196,6 +236,12 @@ export class Line {
         this.leads = said.leads;
         this.screen.lead(said.leads);
         break;
+      case "pong":
+        this.taken = said.number;
+        if (this.typed > this.asked) {
+          this.#ping();
+        }
+        break;
       case "size":
         this.screen.resize(said.cols, said.rows);
         break;
@@ -217,17 +263,13 @@ export class Line {
         this.screen.clear();
       }
       this.#begin(from);
-      this.held = isFirst ? this.held : "";
     }
+    this.present = live;
     this.acked = Math.min(this.acked, from);
     this.isStarted = true;
     this.screen.resize(cols, rows);
-    this.screen.state("live");
     this.#ack();
-    if (this.held) {
-      this.send(this.encoder.encode(this.held));
-      this.held = "";
-    }
+    this.#settle();
   }
 
   /** @param {number} offset */
@@ -240,6 +282,7 @@ export class Line {
   #clear(offset) {
     this.screen.clear();
     this.#begin(offset);
+    this.#settle();
   }
 
   /** @param {Uint8Array} bytes */
@@ -250,6 +293,7 @@ export class Line {
     this.screen.write(bytes, () => {
       if (epoch === this.epoch) {
         this.shown = end;
+        this.#settle();
         if (end - this.acked >= ACK_BYTES || end === this.received) {
           this.#ack();
         }

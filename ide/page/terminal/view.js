@@ -11,6 +11,7 @@ import {Line} from "./line.js";
  * @property {(title: string) => void} [onTitle]
  * @property {(exit: number) => void} [onExit]
  * @property {(state: import("./line.js").LineState) => void} [onState]
+ * @property {() => void} [onDoubt]        what was typed last before the line was lost has perhaps not arrived
  * @property {(url: string) => void} [onLink]      somebody followed it, with Ctrl or Cmd held
  */
 
@@ -21,7 +22,7 @@ const SCREEN = {scrollback: SCROLLBACK, fontSize: 13, lineHeight: 1.15, allowPro
 
 export class TerminalView {
   /** @param {Given} given */
-  constructor({url, element, theme, onTitle = () => {}, onExit = () => {}, onState = () => {}, onLink = () => {}}) {
+  constructor({url, element, theme, onTitle = () => {}, onExit = () => {}, onState = () => {}, onDoubt = () => {}, onLink = () => {}}) {
     this.element = element;
     this.theme = theme;
     this.told = {onTitle, onExit, onLink};
@@ -37,6 +38,7 @@ export class TerminalView {
       lead: (leads) => leads && this.fit(),
       exit: (status) => this.#ended(status),
       state: onState,
+      doubt: onDoubt,
     });
     this.hurry = () => document.visibilityState === "visible" && this.line.hurry();
     addEventListener("online", this.hurry);
@@ -144,7 +146,7 @@ export class TerminalView {
       }
       this.isFromUser = false;
     });
-    terminal.onBinary((/** @type {string} */ data) => this.line.send(Uint8Array.from(data, (sign) => sign.charCodeAt(0))));
+    terminal.onBinary((/** @type {string} */ data) => this.line.type(Uint8Array.from(data, (sign) => sign.charCodeAt(0))));
     terminal.onTitleChange((/** @type {string} */ title) => this.told.onTitle(title));
     terminal.open(this.element);
     this.fit();

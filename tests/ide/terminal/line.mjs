@@ -3,7 +3,8 @@
 
 import {Line} from "./line.js";
 
-const [url, seed, cuts, typed] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4]), process.argv[5] ?? ""];
+const [url, seed, cuts] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
+let typed = process.argv[5] ?? "";
 let state = seed;
 const random = () => (state = (state * 48271) % 2147483647) / 2147483647;
 Math.random = () => random() / 50;          // no patience with the back-off
@@ -18,9 +19,21 @@ const screen = {
   resize: () => {},
   lead: (leads_) => leads.push(leads_),
   exit: (status) => { exit = status; },
-  state: (now) => states.at(-1) !== now && states.push(now),
+  state: (now) => {
+    if (states.at(-1) !== now) {
+      states.push(now);
+    }
+    if (now === "live" && typed) {
+      line.type(typed);
+      typed = "";
+    }
+  },
+  doubt: () => {},
 };
 const draw = () => {
+  if (states.at(-1) !== "live") {
+    line.type("typed at a screen that is not how it is there");
+  }
   for (const {bytes, told, clear} of pending.splice(0, 1 + Math.floor(random() * 20))) {
     if (clear) {
       shown = [];
@@ -48,7 +61,4 @@ const open = (to, protocol) => {
 };
 const line = new Line(url, screen, open);
 line.attach();
-if (typed) {
-  line.type(typed);                         // before there is a line: it is held
-}
 draw();
