@@ -4,35 +4,55 @@ from libc.string cimport memcmp, strlen
 
 from hotpath.core.wire.http1 cimport METHOD_HEAD, Head, reason_phrase
 from hotpath.proxy.exchange cimport exchange_t
-from hotpath.proxy.forward cimport put, put_date, put_int, put_str, put_text, spells, write_end, writer_t
-from hotpath.proxy.plan cimport text_t
+from hotpath.proxy.forward cimport is_ours, put, put_date, put_int, put_str, put_text, spells, write_end, writer_t
+from hotpath.proxy.plan cimport edits_t, text_t
 from hotpath.proxy.route cimport match_t
 
+cdef extern from "<string.h>" nogil:
+    const void* memmem(const void* data, size_t size, const void* wanted, size_t wanted_size)
 
-cdef void put_status(exchange_t* exchange, int status, writer_t* writer) noexcept nogil:
+
+cdef void put_status(int status, writer_t* writer) noexcept nogil:
     put(writer, b"HTTP/1.1 ", 9)
     put_int(writer, status)
     put(writer, b" ", 1)
     put_str(writer, reason_phrase(status))
     put(writer, b"\r\n", 2)
-    put_date(exchange.relay, writer)
 
 cdef void write_start(exchange_t* exchange, int status, writer_t* writer) noexcept nogil:
-    put_status(exchange, status, writer)
-    put_text(writer, &exchange.route.response_edits.lines)
+    cdef const edits_t* edits = &exchange.route.response_edits
+    put_status(status, writer)
+    if is_ours(edits, b"date") and not says(&exchange.route.answer_lines, b"date"):
+        put_date(exchange.relay, writer)
+    put_text(writer, &edits.lines)
+
+cdef uint32_t line_end(const text_t* lines, uint32_t at, const char* lower, bint* is_named) noexcept nogil:
+    """Where the "Name: value" line that begins at `at` ends, and whether the name is that one."""
+    cdef uint32_t end = at
+    while lines.data[end] != c":":
+        end += 1
+    is_named[0] = spells(lines.data + at, end - at, <const uint8_t*>lower, <uint32_t>strlen(lower))
+    while lines.data[end] != c"\n":
+        end += 1
+    return end + 1
+
+cdef bint says(const text_t* lines, const char* lower) noexcept nogil:
+    """Whether one of the lines has that name."""
+    cdef uint32_t at = 0
+    cdef bint is_named
+    while at < lines.size:
+        at = line_end(lines, at, lower, &is_named)
+        if is_named:
+            return True
+    return False
 
 cdef void put_lines_but(const text_t* lines, const char* lower, writer_t* writer) noexcept nogil:
-    """All "Name: value" lines but those of one name."""
-    cdef uint32_t at = 0, colon, end
+    """All lines but those of one name."""
+    cdef uint32_t at = 0, end
+    cdef bint is_named
     while at < lines.size:
-        colon = at
-        while lines.data[colon] != c":":
-            colon += 1
-        end = colon
-        while lines.data[end] != c"\n":
-            end += 1
-        end += 1
-        if not spells(lines.data + at, colon - at, <const uint8_t*>lower, <uint32_t>strlen(lower)):
+        end = line_end(lines, at, lower, &is_named)
+        if not is_named:
             put(writer, lines.data + at, end - at)
         at = end
 
@@ -83,12 +103,15 @@ cdef void write_problem(exchange_t* exchange, int status, const char* detail, co
                         writer_t* writer) noexcept nogil:
     cdef const char* title = reason_phrase(status)
     cdef int64_t size = 58 + strlen(title) + strlen(detail)     # the literals below, and three digits
-    put_status(exchange, status, writer)
-    if exchange.route != NULL:              # a problem's type is its own, whatever the route's answers are
-        put_lines_but(&exchange.route.response_edits.lines, b"content-type", writer)
+    cdef const edits_t* edits = NULL if exchange.route == NULL else &exchange.route.response_edits
+    put_status(status, writer)
+    if edits == NULL or is_ours(edits, b"date"):
+        put_date(exchange.relay, writer)
+    if edits != NULL:                       # a problem's type is its own, whatever the route's answers are
+        put_lines_but(&edits.lines, b"content-type", writer)
     if refused != NULL:
         write_allow(refused, writer)
-    if retry_after_us > 0:
+    if retry_after_us > 0 and (edits == NULL or is_ours(edits, b"retry-after")):
         put(writer, b"Retry-After: ", 13)
         put_int(writer, max(1, (retry_after_us + 999999) // 1000000))
         put(writer, b"\r\n", 2)
@@ -124,13 +147,11 @@ cdef void put_query(const uint8_t* data, const Head* head, writer_t* writer) noe
     put(writer, b"?", 1)
     put(writer, data + head.query.at, head.query.size)
 
-cdef void write_redirect(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
-                         writer_t* writer) noexcept nogil:
-    """Location is route.answer_body with {path} put in; the query goes along unless the target has one of its own."""
-    cdef const text_t* to = &exchange.route.answer_body
+cdef void put_location(const text_t* to, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
+                       writer_t* writer) noexcept nogil:
+    """`to` with {path} put in; the query goes along with the path, unless `to` has one of its own."""
     cdef uint32_t at = 0
-    cdef bint owes_query = head.has_query
-    write_start(exchange, exchange.route.status, writer)
+    cdef bint owes_query = head.has_query and memmem(to.data, to.size, b"{path}", 6) != NULL
     put(writer, b"Location: ", 10)
     while at < to.size:
         if to.size - at >= 6 and memcmp(to.data + at, b"{path}", 6) == 0:
@@ -150,5 +171,11 @@ cdef void write_redirect(exchange_t* exchange, const uint8_t* data, const Head* 
     if owes_query:
         put_query(data, head, writer)
     put(writer, b"\r\n", 2)
+
+cdef void write_redirect(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
+                         writer_t* writer) noexcept nogil:
+    write_start(exchange, exchange.route.status, writer)
+    if is_ours(&exchange.route.response_edits, b"location"):
+        put_location(&exchange.route.answer_body, data, head, path, path_size, writer)
     write_length(0, writer)
     write_end(exchange, writer)

@@ -20,6 +20,8 @@ cdef void put_int(writer_t* writer, int64_t number) noexcept nogil
 cdef void put_date(relay_t* relay, writer_t* writer) noexcept nogil         # the whole line
 
 cdef bint spells(const uint8_t* name, uint32_t size, const uint8_t* lower, uint32_t lower_size) noexcept nogil  # whatever its case
+# Whether a field that we write is left to us: no route sets it or wants it gone.
+cdef bint is_ours(const edits_t* edits, const char* lower) noexcept nogil
 # The route edits it away, or a Connection field nominates it.
 cdef bint is_dropped(const uint8_t* data, const Head* head, const Field* field, const edits_t* edits) noexcept nogil
 

@@ -189,7 +189,6 @@ cdef void put_values(const uint8_t* data, const Head* head, int known, writer_t*
             put(writer, b", ", 2)
 
 cdef bint is_ours(const edits_t* edits, const char* lower) noexcept nogil:
-    """Whether a field that we write is left to us: no route sets it or wants it gone."""
     cdef uint32_t i
     for i in range(edits.n_dropped):
         if spells(<const uint8_t*>lower, <uint32_t>strlen(lower), edits.dropped[i].data, edits.dropped[i].size):
@@ -330,7 +329,7 @@ cdef void write_response(exchange_t* exchange, const uint8_t* data, const Head* 
         put(writer, b"Content-Length: ", 16)
         put(writer, data + length.value_at + zeros, length.value_size - zeros)
         put(writer, b"\r\n", 2)
-    if head.first[NAME_DATE] == 0 and head.status >= 200:   # RFC 9110 section 6.6.1: a MUST of whoever forwards it
+    if head.first[NAME_DATE] == 0 and head.status >= 200 and is_ours(edits, b"date"):   # RFC 9110 6.6.1: whoever forwards it MUST
         put_date(exchange.relay, writer)
     put_text(writer, &exchange.route.response_edits.lines)
     if exchange.state == STATE_TUNNEL:

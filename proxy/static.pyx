@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from hotpath.core.wire.http1 cimport METHOD_GET, METHOD_HEAD, Field, Head
 from hotpath.proxy.answer cimport put_local, put_query, write_start
 from hotpath.proxy.exchange cimport exchange_t
-from hotpath.proxy.forward cimport put, put_int, write_end, writer_t
+from hotpath.proxy.forward cimport is_ours, put, put_int, write_end, writer_t
 from hotpath.proxy.plan cimport edits_t
 from hotpath.core.site import Wanted
 
@@ -24,14 +24,6 @@ cdef object value_of(const uint8_t* data, const Head* head, bytes lower):
             return (<const char*>data)[field.value_at:field.value_at + field.value_size].decode("latin-1")
     return None
 
-cdef bint is_edited(const edits_t* edits, bytes lower):
-    """Whether the route sets the field itself, or wants it gone."""
-    cdef uint32_t i
-    for i in range(edits.n_dropped):
-        if edits.dropped[i].data[:edits.dropped[i].size] == lower:
-            return True
-    return False
-
 cdef int site_answer(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
                      writer_t* writer) noexcept nogil:
     with gil:
@@ -43,6 +35,7 @@ cdef int site_answer(exchange_t* exchange, const uint8_t* data, const Head* head
 
 cdef int find_and_write(exchange_t* exchange, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
                         writer_t* writer) except -1:
+    cdef const edits_t* edits = &exchange.route.response_edits
     cdef uint32_t strip = exchange.route.strip_prefix.size
     asked = path[:path_size]
     if strip and asked.startswith(exchange.route.strip_prefix.data[:strip]) and asked[strip:strip + 1] in (b"/", b""):
@@ -58,9 +51,9 @@ cdef int find_and_write(exchange_t* exchange, const uint8_t* data, const Head* h
     exchange.status = found.status
     write_start(exchange, found.status, writer)
     lines = "".join(f"{name}: {value}\r\n" for name, value in found.fields
-                    if not is_edited(&exchange.route.response_edits, name.lower().encode())).encode("latin-1")
+                    if is_ours(edits, name.lower().encode())).encode("latin-1")
     put(writer, <const char*>lines, len(lines))
-    if found.status == 301:
+    if found.status == 301 and is_ours(edits, b"location"):
         put(writer, b"Location: ", 10)
         put_local(path, path_size, writer)
         put(writer, b"/", 1)

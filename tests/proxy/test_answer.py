@@ -55,7 +55,9 @@ def test_allow_names_each_method_once(routes: list[list[str]], allow: str) -> No
     ("https://x{path}?own", "/a?q=1", "https://x/a?own"),
     ("https://x{path}#part", "/a?q=1", "https://x/a?q=1#part"),
     ("https://x/?p={path}", "/a?q=1", "https://x/?p=/a"),
-    ("/fixed", "/a", "/fixed"),
+    ("/fixed", "/a?q=1", "/fixed"),
+    ("/fixed#part", "/a?q=1", "/fixed#part"),
+    ("/fixed#{path}", "/a?q=1", "/fixed?q=1#/a"),
     ("{path}/", "/a", "/a/"),
     ("{path}/", "//evil.example", "/evil.example/"),
     ("{path}/", "///evil.example/x?q", "/evil.example/x/?q"),
@@ -68,6 +70,41 @@ def test_where_a_redirect_leads(to: str, target: str, location: str) -> None:
     assert answer.startswith(b"HTTP/1.1 308 Permanent Redirect\r\n")
     fields = dict(fields_of(answer))
     assert (fields["location"], fields["content-length"]) == (location, "0")
+
+
+SET, REMOVE = "set", "remove"
+EDITS = pytest.mark.parametrize(("edit", "values"), [(SET, ["theirs"]), (REMOVE, [])])
+
+
+def edited(edit: str, field: str) -> dict[str, Any]:
+    return {edit: {field: "theirs"} if edit == SET else [field]}
+
+
+def values_of(answer: bytes, field: str) -> list[str]:
+    return [value for name, value in fields_of(answer) if name == field.lower()]
+
+
+@EDITS
+@pytest.mark.parametrize(("outcome", "field"), [
+    ({"respond": {}}, "Date"), ({"respond": {"headers": {"date": "canned"}}}, "Date"),
+    ({"redirect": {"to": "/x"}}, "Date"), ({"redirect": {"to": "/x"}}, "Location")])
+def test_a_field_that_its_route_sets_or_removes_is_not_ours(
+    outcome: dict[str, Any], field: str, edit: str, values: list[str]
+) -> None:
+    worker = probe({"routes": [{"match": {}, **outcome, "response_headers": edited(edit, field)}]})
+    assert values_of(worker.request(head()).reply(), field) == values
+
+
+@EDITS
+@pytest.mark.parametrize("field", ["Date", "Retry-After"])
+def test_nor_is_it_in_a_problem(field: str, edit: str, values: list[str]) -> None:
+    worker = probe({"routes": [{"match": {}, "respond": {}, "response_headers": edited(edit, field)}]})
+    assert values_of(worker.request(head()).problem(503, retry_after_us=1), field) == values
+
+
+def test_a_canned_date_is_the_only_one() -> None:
+    worker = probe({"routes": [{"match": {}, "respond": {"headers": {"DATE": "canned", "X-Other": "x"}}}]})
+    assert values_of(worker.request(head()).reply(), "date") == ["canned"]
 
 
 @pytest.mark.parametrize(("respond", "fields"), [

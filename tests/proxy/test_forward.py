@@ -79,6 +79,10 @@ def test_options_of_the_server_as_a_whole_keep_their_star() -> None:
     assert raw.startswith(b"OPTIONS * HTTP/1.1\r\n")
 
 
+DESCRIBED = {
+    "X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil", "Forwarded": "for=6.6.6.6"}
+
+
 @pytest.mark.parametrize(("mode", "peer", "given", "described"), [
     ("x-forwarded", "203.0.113.1", {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "Forwarded": "for=x"},
      {"x-forwarded-for": "203.0.113.1", "x-forwarded-proto": "http", "x-forwarded-host": "test"}),
@@ -95,7 +99,8 @@ def test_options_of_the_server_as_a_whole_keep_their_star() -> None:
     ("both", "unix:", {},
      {"x-forwarded-for": "unix:", "x-forwarded-proto": "http", "x-forwarded-host": "test",
       "forwarded": "for=unknown;host=test;proto=http"}),
-    ("off", "203.0.113.1", {"X-Forwarded-For": "6.6.6.6"}, {"x-forwarded-for": "6.6.6.6"}),
+    ("off", "203.0.113.1", DESCRIBED, {}),
+    ("off", "10.1.1.1", DESCRIBED, {name.lower(): value for name, value in DESCRIBED.items()}),
 ])
 def test_how_the_client_is_described(mode: str, peer: str, given: dict[str, str], described: dict[str, str]) -> None:
     found = sent_up(forwarding(forwarded=mode, via="off"), *given.items(), peer=peer)
@@ -143,6 +148,14 @@ def test_an_answer_without_date_gets_one() -> None:
     assert fields_of(returned) == [("date", "Sun, 06 Nov 1994 08:49:37 GMT")]
     interim = leased(worker, head()).returned(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n")
     assert fields_of(interim) == [("link", "x")]
+
+
+@pytest.mark.parametrize(("edits", "dates"), [({"set": {"date": "theirs"}}, ["theirs"]), ({"remove": ["Date"]}, [])])
+@pytest.mark.parametrize("given", ["", "Date: servers\r\n"], ids=["without", "with"])
+def test_a_date_that_the_route_edits_is_not_ours(given: str, edits: dict[str, object], dates: list[str]) -> None:
+    raw = f"HTTP/1.1 204 No Content\r\n{given}\r\n".encode()
+    returned = leased(forwarding(response_headers=edits), head()).returned(raw)
+    assert [value for name, value in fields_of(returned) if name == "date"] == dates
 
 
 @pytest.mark.parametrize(("status", "length", "returned"), [

@@ -39,7 +39,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
                 "match": {"prefix": "/edited"},
                 "strip_prefix": "/edited",
                 "static": {"root": str(root)},
-                "response_headers": {"set": {"Content-Type": "text/x"}, "remove": ["etag", "Last-Modified"]},
+                "response_headers": {
+                    "set": {"Content-Type": "text/x", "date": "theirs"}, "remove": ["etag", "Last-Modified"]},
             },
         ]
     }
@@ -211,7 +212,7 @@ def test_a_route_sets_and_removes_the_fields_of_its_files(site: Proxy) -> None:
     answer = ask(site, "/edited/data.bin")
     assert (answer.status, answer.body, answer.values("content-type")) == (200, DATA, ["text/x"])
     assert (answer.values("etag"), answer.values("last-modified")) == ([], [])
-    assert answer.values("accept-ranges") == ["bytes"]
+    assert (answer.values("accept-ranges"), answer.values("date")) == (["bytes"], ["theirs"])
 
 
 def test_files_follow_each_other_on_one_connection(site: Proxy) -> None:
