@@ -164,11 +164,15 @@ cdef class Records:
         """What active checks found."""
         cdef health_t* health = &self.at(slot).health
         if not down and WORD_LOAD(&health.down):
-            # It is well now, whatever requests found out before.
-            WORD_STORE(&health.ejected_until_us, 0)
-            WORD_STORE(&health.failures, 0)
-            self.warm(slot)
+            self.absolve(slot)
         WORD_STORE(&health.down, down)
+
+    def absolve(self, int slot) -> None:
+        """It is well now, whatever requests found out before."""
+        cdef health_t* health = &self.at(slot).health
+        WORD_STORE(&health.ejected_until_us, 0)
+        WORD_STORE(&health.failures, 0)
+        self.warm(slot)
 
     def warm(self, int slot) -> None:
         """It comes into service now: slow start begins."""

@@ -5,6 +5,7 @@ workers, each of which copies what changed. A change survives any crash; a reloa
 """
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -21,6 +22,8 @@ from .records import Records
 
 if TYPE_CHECKING:
     from .state import Resolved
+
+log = logging.getLogger(__name__)
 
 # Per upstream, when there is an admin who could add servers: so many, or as many as the file has.
 SPARE_SLOTS = 16
@@ -191,7 +194,10 @@ class Roster:
     def change(
         self, upstream: str, address: str, *, weight: int | None = None, draining: bool | None = None
     ) -> Server:
-        """Another weight, or no new requests for it (or again some). KeyError: no such upstream or server."""
+        """Another weight, or no new requests for it (or again some, also if it is ejected).
+
+        Active checks that find it down are not overruled. KeyError: no such upstream or server.
+        """
         slot = self._find(upstream, address)
         changes: Facts = {}
         if weight is not None:
@@ -200,8 +206,11 @@ class Roster:
             changes["draining"] = draining
             if not draining:
                 changes["leaving"] = False
-                if self.records.read(slot)["draining"]:
-                    self.records.warm(slot)
+                before = self._server(slot, self.records.read(slot)).state
+                if before in ("draining", "ejected"):
+                    self.records.absolve(slot)
+                if before == "ejected":         # as the worker's line that it was
+                    log.warning("server back upstream=%s server=%s", upstream, address)
         return self._changed(slot, **changes)
 
     def remove(self, upstream: str, address: str) -> Server:

@@ -247,6 +247,22 @@ def test_a_reload_drops_every_change_and_says_so(backends: dict[str, Backend]) -
             assert all(set(heard) == {"a"} for heard in crowd.heard)
 
 
+def test_an_ejected_server_is_called_back(backends: dict[str, Backend]) -> None:
+    with Backend(Exchange.reset) as b, \
+            Proxy(config(backends["a"], b, passive={"failures": 1, "eject": "1h"})) as proxy, \
+            Crowd(proxy.address).asking() as crowd:
+        proxy.stderr.wait_for(f"server ejected upstream=u server={b.address}")
+        assert servers(proxy)[b.address]["state"] == "ejected"
+        b.on("/", named("b"))
+        change(proxy, b, '{"weight": 2}')
+        crowd.wait_more(5)
+        assert not any(heard["b"] for heard in crowd.heard)
+        change(proxy, b, '{"state": "up"}')
+        assert servers(proxy)[b.address]["state"] == "up"
+        proxy.stderr.wait_for(f"server back upstream=u server={b.address}")
+        crowd.wait_all_hear("b")
+
+
 CHECKED = {
     "active": {"path": "/health", "interval": "20ms", "timeout": "10s", "rise": 2, "fall": 2},
     # Nothing but the checks takes a server out, and nothing hides its failure from a client.

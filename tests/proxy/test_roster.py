@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections import Counter
 from typing import Any
 
@@ -199,6 +200,32 @@ def test_active_checks_take_a_server_out_and_back_at_once() -> None:
     assert house.spread(4) == {B: 4}        # without being woken
     house.roster.set_down(slot, False)
     assert house.spread(4) == {A: 2, B: 2}
+
+
+def ejected(house: House, address: str) -> None:
+    """One of its requests fails, by the roster's clock."""
+    set_clock(house.workers, time.monotonic_ns() // 1000)
+    while (request := house.workers[0].request(head())).lease() != address:
+        request.answered()
+    request.fail()
+    assert house.of(address).state == "ejected"
+
+
+def test_an_operator_calls_an_ejected_server_back() -> None:
+    house = House(A, B, passive={"failures": 1, "eject": "1h"})
+    ejected(house, A)
+    house.roster.change("u", A, weight=1)
+    assert house.of(A).state == "ejected"       # that says nothing of its health
+    assert house.roster.change("u", A, draining=False).state == "up"
+    assert house.spread(4) == {A: 2, B: 2}      # without being woken
+    house.roster.change("u", A, draining=True)
+    assert house.roster.change("u", A, draining=False).state == "up"
+
+
+def test_an_operator_does_not_overrule_active_checks() -> None:
+    house = House(A, B)
+    house.roster.set_down(house.of(A).slot, True)
+    assert house.roster.change("u", A, draining=False).state == "down"
 
 
 def test_the_ring_follows_the_roster() -> None:
