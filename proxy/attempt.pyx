@@ -3,6 +3,8 @@
 A request is tried again only before the first byte of a response: any method while nothing was sent, GET, HEAD and OPTIONS without a
 body also later. A POST is never sent twice.
 """
+import logging
+
 from libc.errno cimport EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.string cimport memcpy
@@ -23,6 +25,8 @@ from hotpath.proxy.plan cimport server_t, upstream_t
 from hotpath.proxy.reply cimport answer, answer_with
 from hotpath.proxy.route cimport ABOVE_ROOT, normalise
 from hotpath.proxy.upstream cimport peer_close, peer_lease, peers_close_idle
+
+log = logging.getLogger(__name__)
 
 cdef enum:
     CONTINUE_MS = 1000          # RFC 9110 10.1.1: a client waits for its 100 no longer than it likes; a silent server gets this long
@@ -254,8 +258,7 @@ cdef void peer_failed(exchange_t* exchange) noexcept nogil:
     cdef int64_t now_us = exchange.relay.loop.now_us
     cdef bint in_time = upstream.retry_ms == 0 or now_us - exchange.began_us < upstream.retry_ms * 1000
     if exchange.response_begun:
-        server_failed(exchange.server, now_us)
-        client_lost(exchange.client)        # after what was sent there is no honest end but to break off
+        break_off(exchange, b"the server took too long" if exchange.timed_out else b"the server closed the connection")
         return
     peer_close(peer)
     if reused and silent and exchange.is_safe and not exchange.retried_fresh and not exchange.timed_out:
@@ -293,8 +296,21 @@ cdef void again_fresh(exchange_t* exchange) noexcept nogil:
         arm_peer(exchange.peer, exchange.route.timeouts.connect)
 
 cdef void bad_gateway(exchange_t* exchange, const char* why) noexcept nogil:
-    server_failed(exchange.server, exchange.relay.loop.now_us)
     if exchange.response_begun:
-        client_lost(exchange.client)
+        break_off(exchange, why)
     else:
+        server_failed(exchange.server, exchange.relay.loop.now_us)
         answer(exchange, 502, why)
+
+cdef void break_off(exchange_t* exchange, const char* why) noexcept nogil:
+    """The server failed behind the head of its answer: after what was sent there is no honest end but none."""
+    server_failed(exchange.server, exchange.relay.loop.now_us)
+    tell(exchange, why)
+    client_lost(exchange.client)
+
+cdef void tell(const exchange_t* exchange, const char* why) noexcept with gil:
+    """The access log shows the status that was sent, which looks well."""
+    cdef const upstream_t* upstream = exchange.route.upstream
+    log.warning("answer broken off upstream=%s server=%s route=%s status=%d body_sent=%d cause=%s",
+                upstream.name.data[:upstream.name.size].decode(), exchange.server.name.data[:exchange.server.name.size].decode(),
+                exchange.route.name.data[:exchange.route.name.size].decode(), exchange.status, exchange.body_sent, why.decode())

@@ -252,7 +252,7 @@ cdef void relay_body(exchange_t* exchange, uint8_t* data, size_t size) noexcept 
     cdef size_t n
     cdef Py_ssize_t used = take_payload(&exchange.response_body, data, size, &payload, &n)
     if used < 0:
-        bad_gateway(exchange, b"")
+        bad_gateway(exchange, b"the server's body is malformed")
         return
     if not after_payload(exchange, data, <size_t>used, size):
         return

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,41 @@ def test_an_aborted_answer_is_logged_once(as_json: tuple[Proxy, Path], backend: 
         client.send(request_bytes("GET", "/json/dies"))
         client.rest()
     assert entry(as_json, "/json/dies")["upstream"] == backend.address
+
+
+def silence(exchange: Exchange) -> None:
+    exchange.await_close()
+
+
+@pytest.mark.parametrize(("path", "then", "cause"), [
+    ("/closes", Exchange.close, "the server closed the connection"),
+    ("/resets", Exchange.reset, "the server closed the connection"),
+    ("/babbles", lambda exchange: exchange.send(b"no size\r\n"), "the server's body is malformed"),
+    ("/rests", silence, "the server took too long"),
+], ids=["closed", "reset", "malformed", "slow"])
+def test_a_server_that_fails_inside_its_answer_has_a_line_in_the_error_log(
+    backend: Backend, tmp_path: Path, path: str, then: Callable[[Exchange], None], cause: str
+) -> None:
+    begun = threading.Event()
+
+    def fail(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+        begun.wait(10)
+        then(exchange)
+
+    backend.on(path, fail)
+    with start(tmp_path / "x", "json", backend, {"timeouts": {"read": "200ms"}}) as proxy, \
+            Client(proxy.address) as client:
+        client.send(request_bytes("GET", path))
+        events = client.events()
+        next(events)
+        next(events)
+        begun.set()
+        with pytest.raises(EOFError):
+            list(events)
+        line = proxy.stderr.wait_for("answer broken off")
+        told = f"upstream=b server={backend.address} route=route-2 status=200 body_sent=4 cause={cause}"
+        assert line.endswith(f"WARNING hotpath.proxy.attempt answer broken off {told}")
 
 
 def test_combined_is_apaches(backend: Backend, tmp_path: Path) -> None:
