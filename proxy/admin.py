@@ -10,15 +10,16 @@
 """
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Literal, Protocol, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from hotpath.core.config import Address, plain
 from hotpath.core.serve import Request, RequestError, Response, Router, problem
-from hotpath.core.serve.door import guard
+from hotpath.core.serve.door import Guard, guard, is_loopback
 from hotpath.core.tasks import offload
 from hotpath.core.telemetry import CONTENT_TYPE
 
@@ -105,6 +106,31 @@ def shown(server: Server) -> dict[str, object]:
     }
 
 
+def by_own_name(ask: Guard) -> Guard:
+    """`ask`, for an API without a token: only who names us as nobody else can be named is asked further.
+
+    The page of a name that was made to point here once it had loaded (DNS rebinding) is of our origin to its browser,
+    which lets it read; the name still stands in Host. No page can be loaded from `localhost` or an address but ours.
+    """
+    def named(request: Request) -> Response | None:
+        host = request.field("host")
+        if host is None or is_own_name(urlsplit(f"//{host}").hostname or ""):
+            return ask(request)
+        return problem(403, detail=f"no token is set, so the name {host} is not answered; allowed: localhost or an IP "
+                                   "address in Host, or a token_file beside admin's address")
+
+    return named
+
+
+def is_own_name(name: str) -> bool:
+    """Whether no name server can say where it leads."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return is_loopback(name.rstrip("."))
+    return True
+
+
 class Admin:
     """The handlers, over one proxy."""
 
@@ -116,6 +142,9 @@ class Admin:
         """The application. `token`: what `Authorization: Bearer` must say, whatever is asked; None: nothing."""
         app = Router()
         app.gate = guard(token, (), realm="hotpath-proxy")
+        admin = self._proxy.config.admin
+        if admin is not None and token is None and not admin.address.is_unix:   # which no page reaches
+            app.gate = by_own_name(app.gate)
         routes: list[tuple[str, str, Callable[..., Response]]] = [
             ("GET", "/healthz", self.health), ("GET", "/metrics", self.metrics),
             ("GET", "/v1/upstreams", self.upstreams), ("POST", SERVERS, self.add),

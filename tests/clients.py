@@ -67,7 +67,7 @@ def request_bytes(
     body: bytes | None = None,
     *,
     version: str = "1.1",
-    host: str | None = "test",
+    host: str | None = "localhost",
 ) -> bytes:
     """A well-formed request; a `body` brings its Content-Length, unless `fields` say how it is framed."""
     fields = list(fields)
@@ -125,7 +125,7 @@ class Client:
         body: bytes | None = None,
         *,
         version: str = "1.1",
-        host: str | None = "test",
+        host: str | None = "localhost",
     ) -> Answer:
         """Send one request and read its answer."""
         self.send(request_bytes(method, target, fields, body, version=version, host=host))
@@ -220,7 +220,7 @@ def fetch(
     fields: Fields = (),
     body: bytes | None = None,
     *,
-    host: str = "test",
+    host: str = "localhost",
     source: str | None = None,
 ) -> Answer:
     """One request on a connection of its own."""

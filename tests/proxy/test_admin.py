@@ -151,6 +151,38 @@ def test_a_token_file_closes_the_door(tmp_path: Path) -> None:
         assert status(("Authorization", "Bearer wrong")) == 401
         assert status(("Authorization", "s3cret")) == 401
         assert status(("Authorization", "Bearer s3cret")) == 200
+        assert status(("Authorization", "Bearer s3cret"), ("Host", "admin.example")) == 200     # no page has the token
+
+
+OWN_NAMES = ["localhost", "LOCALHOST:1", "proxy.localhost", "localhost.", "127.0.0.1:9900", "[::1]:80", "192.0.2.1"]
+OTHER_NAMES = ["evil.example", "evil.example:9900", "127.0.0.1.evil.example", "localhost.evil.example", "machine"]
+
+
+@pytest.mark.parametrize("host", OWN_NAMES)
+def test_who_asks_by_a_name_that_only_we_can_have_is_answered(site: Site, host: str) -> None:
+    assert fetch(site[0].admin, "/v1/upstreams", host=host).status == 200
+
+
+@pytest.mark.parametrize("host", OTHER_NAMES)
+def test_a_name_that_was_made_to_point_here_reads_nothing(site: Site, host: str) -> None:
+    """DNS rebinding: to its browser, a page of that name is of our origin."""
+    for path in ("/v1/upstreams", "/v1/config", "/metrics", "/healthz", "/none"):
+        answer = fetch(site[0].admin, path, host=host)
+        assert (answer.status, answer.value("content-type")) == (403, "application/problem+json")
+        assert f"the name {host} is not answered; allowed: localhost or an IP address" in answer.json()["detail"]
+
+
+def test_who_asks_by_no_name_is_answered(site: Site) -> None:
+    with Client(site[0].admin) as client:
+        assert client.ask("GET", "/healthz", version="1.0", host=None).status == 200
+
+
+def test_a_unix_socket_has_no_name_to_ask_by(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    with Proxy({"admin": f"unix:{path}", "routes": [{"respond": {}}]}), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(request_bytes("GET", "/healthz", host="any.example"))
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_broken_exchange_leaves_no_gauge_up(site: Site) -> None:

@@ -74,7 +74,7 @@ def test_the_backend_is_asked_in_1_1(site: Site) -> None:
         client.ask("GET", "/asked", version="1.0")
     (exchange,) = backend.seen("/asked")
     assert exchange.version == "1.1"
-    assert exchange.values("host") == ["test"]
+    assert exchange.values("host") == ["localhost"]
 
 
 def test_a_body_with_a_length_goes_up(site: Site) -> None:

@@ -32,10 +32,10 @@ def guarded(folder: Path, **more: Any) -> Proxy:
 
 
 @pytest.mark.parametrize(("raw", "status"), [
-    (b"GET /none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404),
-    (b"POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", 405),
-    (b"PURGE /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 501),
-    (b"GET /metrics HTTP/9.1\r\nHost: x\r\n\r\n", 505),
+    (b"GET /none HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
+    (b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", 405),
+    (b"PURGE /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 501),
+    (b"GET /metrics HTTP/9.1\r\nHost: localhost\r\n\r\n", 505),
     (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),
     (b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\n\r\n", 414),
     (b"nonsense\r\n\r\n", 400),
@@ -56,8 +56,8 @@ def test_a_head_has_no_body_and_the_connection_goes_on(proxy: Proxy) -> None:
 
 
 def test_the_body_of_a_request_is_never_taken_for_a_request(proxy: Proxy) -> None:
-    smuggled = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    head = b"POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(smuggled)
+    smuggled = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(smuggled)
     with Client(proxy.admin) as client:
         client.send(head + smuggled)
         assert client.rest().count(b"HTTP/1.1 ") == 1
@@ -87,7 +87,7 @@ def test_those_beyond_the_limit_wait_and_the_others_are_served(proxy: Proxy) -> 
     for client in clients:
         assert client.ask("GET", "/healthz").status == 200
     with Client(proxy.admin) as extra:
-        extra.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        extra.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert clients[0].ask("GET", "/healthz").status == 200
         for client in clients:
             client.close()
