@@ -39,7 +39,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
                   "user as every server's. A flag wins over FILE. Signals: HUP takes on what can change without a "
                   "restart, TERM or QUIT drain and stop, USR1 reopens the logs, USR2 upgrades the binary. " + EXITS)
     add_flags(one)
-    one.add_argument("--data", metavar="DIR", help="where the SQLite file is kept (default: ./locking)")
+    one.add_argument("--data", metavar="DIR", help="where the SQLite file is kept (default: ./locking-data)")
     one.add_argument("--url", metavar="DATABASE", help=f"another database: {DATABASES}")
 
     one = command("show", "play a scenario step by step",

@@ -22,7 +22,7 @@ class LockingConfig(ServeConfig, frozen=True):
 
     # where it listens: one address, or a list
     listen: Annotated[tuple[Address, ...], msgspec.Meta(min_length=1), ONE_OR_MANY] = (Address("127.0.0.1", 8090),)
-    data: Annotated[str, msgspec.Meta(min_length=1)] = "./locking"  # folder of the SQLite file
+    data: Annotated[str, msgspec.Meta(min_length=1)] = "./locking-data"  # folder of the SQLite file
     url: str = ""                                                   # of a database; empty: a SQLite file in `data`
     # bearer token, needed off loopback; null: what HOTPATH_LOCKING_TOKEN says
     token: Annotated[str, msgspec.Meta(pattern=TOKEN)] | None = None
