@@ -256,7 +256,7 @@ class Hall:
 
     # What the database says
 
-    def _begin_anew(self, epoch: str) -> None:
+    def _begin_anew(self) -> None:
         """Another history: clients come back and are told `reset`."""
         sessions = list(self.sessions())
         self.feeds.close_all()

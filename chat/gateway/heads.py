@@ -75,9 +75,9 @@ class Heads:
 
     def __init__(
         self, reader: State, feeds: Feeds, roster: Roster, subscription: Subscription, *, every_s: float,
-        on_epoch: Callable[[str], object], on_session_over: Callable[[int], object]
+        on_epoch: Callable[[], object], on_session_over: Callable[[int], object]
     ) -> None:
-        """`on_epoch(new)`: nothing that is known holds. `on_session_over(id)`: it ended, and nobody had told."""
+        """`on_epoch()`: another one, nothing that is known holds. `on_session_over(id)`: it ended, and nobody had told."""
         self._reader, self._feeds, self._roster, self._subscription = reader, feeds, roster, subscription
         self._every_s = every_s
         self._on_epoch, self._on_session_over = on_epoch, on_session_over
@@ -115,7 +115,7 @@ class Heads:
         if found.epoch != self.epoch or self._went_back(before, found.heads):
             log.warning("another database epoch=%s before=%s", found.epoch, self.epoch)
             self.epoch, self._version = found.epoch, found.version
-            self._on_epoch(found.epoch)
+            self._on_epoch()
             return
         for id, head in found.heads.items():
             feed = self._feeds.get(id)

@@ -242,17 +242,9 @@ export class Log {
 
   // What is ours and under way
 
-  /** @param {Pending} item */
+  /** Anew when its state has changed. @param {Pending} item */
   queue(item) {
     this.pending.set(item.client_msg_id, item);
-  }
-
-  /** @param {string} id @param {string | null} why null: it is tried again */
-  setFailed(id, why) {
-    const item = this.pending.get(id);
-    if (item) {
-      this.pending.set(id, {...item, failed: why});
-    }
   }
 
   /** @param {string} id */

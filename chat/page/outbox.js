@@ -141,6 +141,6 @@ function parsed(text) {
 }
 
 /** 128 random bits; `crypto.randomUUID` is there for https and localhost only. */
-export function freshId() {
+function freshId() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -20,12 +20,8 @@ class GatewayReads:
         """Which history this is."""
         return self._database.epoch()
 
-    def session_alive(self, session: int) -> int | None:
-        """The active user whose session it is; None: it is over."""
-        return self.sessions_alive([session]).get(session)
-
     def sessions_alive(self, sessions: Iterable[int]) -> dict[int, int]:
-        """{session: user} of those that are not over."""
+        """{session: user} of those that are not over, and whose user is active."""
         listed = list(sessions)
 
         def read(rows: Statements) -> dict[int, int]:

@@ -129,7 +129,7 @@ class Reader(GatewayReads):
                 n_low, n_high = limit, 0
             found = [*reversed(low[:n_low]), *high[:n_high]]
             more_before, more_after = len(low) > n_low, len(high) > n_high
-            first, last = (found[0][2], found[-1][2]) if found else _edges(before, after, around, head)
+            first, last = (found[0][2], found[-1][2]) if found else _edges(before, after, head)
             if after is not None:
                 more_before = _is_any(rows, channel, "seq < ?", first)
             if before is not None:
@@ -199,7 +199,7 @@ def _is_any(rows: Statements, channel: int, condition: str, seq: Value) -> bool:
     return rows.one(f"SELECT 1 FROM messages WHERE channel_id = ? AND {condition} LIMIT 1", (channel, seq)) is not None
 
 
-def _edges(before: int | None, after: int | None, around: int | None, head: int) -> tuple[int, int]:
+def _edges(before: int | None, after: int | None, head: int) -> tuple[int, int]:
     """Between which seqs an empty page lies."""
     if after is not None:
         return after + 1, after

@@ -44,7 +44,6 @@ class Member:
 
     role: str               # "": none
     is_admin: bool
-    is_active: bool
     joined_seq: int = 0
     last_read: int = 0
     rev: int = 0
@@ -135,8 +134,8 @@ class Transaction:
         if row is None or not row[1]:
             raise Refused(403, "this account is not active")
         if row[2] is None:
-            return Member("", bool(row[0]), True)
-        return Member(row[2], bool(row[0]), True, row[3], row[4], row[5])
+            return Member("", bool(row[0]))
+        return Member(row[2], bool(row[0]), row[3], row[4], row[5])
 
     def entered(self, channel: int, user: int) -> tuple[ChannelRow, Member]:
         """The channel and who `user`, a member of it, is there. Refused 404 private, 403 public."""

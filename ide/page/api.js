@@ -4,16 +4,6 @@ import {at} from "./base.js";
 
 const PATIENCE_MS = 30_000;
 
-/**
- * @typedef {"stopped" | "starting" | "running" | "stopping" | "failed"} State
- * @typedef {{id: string, name: string, template: string, run: string, state: State, error: string | null, sandbox: string,
- *   created: string, opened: string, bytes: number, files: number, terminals: number, keep_running: boolean}} Project
- * @typedef {{name: string, path: string, href: string, kind: "file" | "dir" | "link" | "other", size: number, mtime: string}} Entry
- * @typedef {{id: string, kind: "shell" | "run" | "setup", title: string, cols: number, rows: number, alive: boolean,
- *   exit: number | null, offset: number}} Terminal
- * @typedef {{name: string, title: string, image: string, run: string, available: boolean, missing: string | null}} Template
- */
-
 /** What came instead of an answer; `status` 0: nothing came. */
 export class Failure extends Error {
   /** @param {number} status @param {string} detail @param {Record<string, any>} problem */
@@ -87,12 +77,12 @@ export class ProjectApi {
     return tell(method, `${this.root}${path}`, json, patience_ms);
   }
 
-  /** @param {"start" | "stop" | "restart"} what @returns {Promise<Project>} */
+  /** @param {"start" | "stop" | "restart"} what @returns {Promise<import("./types.js").Project>} */
   become(what) {
     return this.tell(`/${what}`, "POST", undefined, LONG_MS);
   }
 
-  /** @param {string} href @returns {Promise<{entries: Entry[], truncated: boolean}>} */
+  /** @param {string} href @returns {Promise<{entries: import("./types.js").Entry[], truncated: boolean}>} */
   tree(href) {
     return this.tell(`/tree?path=${href}`);
   }

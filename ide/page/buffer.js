@@ -2,7 +2,6 @@
 
 import {Failure} from "./api.js";
 import {shown} from "./base.js";
-import {changesBetween} from "./changes.js";
 
 const AFTER_KEY_MS = 400;
 const AT_MOST_MS = 2000;
@@ -29,6 +28,9 @@ export function textOf(bytes) {
 }
 
 const encoder = new TextEncoder();
+
+/** Needed first when the disk has something else. @param {string} old @param {string} fresh */
+const changesBetween = async (old, fresh) => (await import("./changes.js")).changesBetween(old, fresh);
 
 export class Buffer {
   /** @param {string} href @param {Ways} ways @param {Version} version as the disk has it */

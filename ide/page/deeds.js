@@ -122,10 +122,9 @@ export class Deeds {
     note(`${shown(href)} is ${isCut ? "cut" : "copied"}: paste it in a folder.`, {stays_ms: 2500});
   }
 
-  /** @param {Node} node @param {KeyboardEvent} event @returns {boolean} whether it meant something */
+  /** @param {Node} node @param {KeyboardEvent} event one that is meant for it */
   key(node, event) {
-    const isMod = event.ctrlKey || event.metaKey;
-    const letter = isMod && !event.shiftKey && !event.altKey ? event.key.toLowerCase() : "";
+    const letter = event.key.toLowerCase();
     if (event.key === "F2") {
       this.page.tree.askName(node.href);
     } else if (event.key === "Delete") {
@@ -134,10 +133,7 @@ export class Deeds {
       this.take(node.href, letter === "x");
     } else if (letter === "v") {
       this.paste();
-    } else {
-      return false;
     }
-    return true;
   }
 
   /** @param {Node} node @param {{x?: number, y?: number, anchor?: Element}} where */
@@ -161,7 +157,7 @@ export class Deeds {
       null,
       !isTop && {title: "Cut", keys: "Ctrl X", act: () => this.take(node.href, true)},
       !isTop && {title: "Copy", keys: "Ctrl C", act: () => this.take(node.href, false)},
-      {title: "Paste", keys: "Ctrl V", isOff: !tree.clip, act: () => { tree.current = node.href; this.paste(); }},
+      {title: "Paste", keys: "Ctrl V", isOff: () => !tree.clip, act: () => { tree.current = node.href; this.paste(); }},
       !isTop && {title: "Duplicate", act: () => this.into(node.href, folderOf(node.href), true)},
       !isTop && {title: "Copy path", act: () => navigator.clipboard.writeText(shown(node.href)).catch(complain)},
       !isTop && null,

@@ -49,15 +49,6 @@ export function announce(text) {
   announcer.textContent = announcer.textContent === text ? `${text}\u00a0` : text;
 }
 
-/** Called again before `ms` have passed, it waits anew. @template {any[]} A @param {number} ms @param {(...given: A) => void} act @returns {(...given: A) => void} */
-export function calmly(ms, act) {
-  let timer = 0;
-  return (...given) => {
-    clearTimeout(timer);
-    timer = setTimeout(() => act(...given), ms);
-  };
-}
-
 const isMac = /Mac|iP/.test(navigator.platform);
 
 /** @param {string} keys @returns {string} as they are called on this machine */

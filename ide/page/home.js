@@ -13,7 +13,7 @@ import {session} from "./session.js";
 import {themeButton} from "./theme.js";
 import {ago, count, sizeOf} from "./words.js";
 
-/** @typedef {import("./api.js").Project} Project */
+/** @typedef {import("./types.js").Project} Project */
 
 const REFRESH_MS = 5000;
 
@@ -35,7 +35,7 @@ class Home {
 
   async open() {
     const {templates} = await tell("GET", "api/templates");
-    templates.forEach((/** @type {import("./api.js").Template} */ {name, title}) => this.titles.set(name, title));
+    templates.forEach((/** @type {import("./types.js").Template} */ {name, title}) => this.titles.set(name, title));
     const up = h("a", {class: "up"}, h("img", {src: at("static/icon.svg"), alt: ""}));
     wayHome(up, new URL(at("")));
     document.getElementById("stage")?.replaceChildren(h("div", {class: "home"},

@@ -2,7 +2,7 @@
 
 import {h, keysHere} from "./dom.js";
 
-/** @typedef {{title: string, act: () => unknown, keys?: string, isOff?: boolean, isDanger?: boolean, isOn?: boolean} | null} Item  null: a line between */
+/** @typedef {{title: string, act: () => unknown, keys?: string, isOff?: () => boolean, isDanger?: boolean, isOn?: boolean} | null} Item  null: a line between */
 
 /** @param {(Item | false)[]} items @param {{anchor?: Element, x?: number, y?: number, label: string}} where */
 export function openMenu(items, {anchor, x, y, label}) {
@@ -24,10 +24,10 @@ export function openMenu(items, {anchor, x, y, label}) {
     } else if (item) {
       root.append(h("button", {
         type: "button", role: item.isOn === undefined ? "menuitem" : "menuitemcheckbox", tabindex: "-1",
-        class: item.isDanger ? "danger" : null, "aria-disabled": item.isOff ? "true" : null,
+        class: item.isDanger ? "danger" : null, "aria-disabled": item.isOff?.() ? "true" : null,
         "aria-checked": item.isOn === undefined ? null : String(item.isOn),
         onclick: () => {
-          if (!item.isOff) {
+          if (!item.isOff?.()) {
             leave(true);
             item.act();
           }

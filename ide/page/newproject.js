@@ -19,7 +19,7 @@ function freeName(wanted, projects) {
 
 /** @param {{name: string}[]} projects that there are */
 export async function newProject(projects) {
-  /** @type {import("./api.js").Template[]} */
+  /** @type {import("./types.js").Template[]} */
   let templates = [];
   try {
     ({templates} = await tell("GET", "api/templates"));

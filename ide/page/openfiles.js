@@ -7,6 +7,7 @@ import {announce, h, icon} from "./dom.js";
 import {Drafts} from "./drafts.js";
 import {Editor} from "./editor.js";
 import {complain} from "./notes.js";
+import {tabKeys} from "./tabs.js";
 
 const MAX_TEXT = 12_000_000;        // bytes; larger files are offered for download
 
@@ -355,20 +356,11 @@ export class OpenFiles {
 
   /** @param {KeyboardEvent} event */
   keys(event) {
-    const hrefs = [...this.tabs.keys()];
-    const here = hrefs.indexOf(this.active);
-    const to = {ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: -1}[event.key];
-    if (to !== undefined && hrefs.length) {
-      event.preventDefault();
-      const href = /** @type {string} */ (hrefs.at(to % hrefs.length));
+    const go = (/** @type {string} */ href) => {
       this.show(href, false);
       this.tabs.get(href)?.tab.focus();
-    } else if (event.key === "Delete") {
-      this.close(this.active);
-    } else if (event.key === "Enter" || event.key === " ") {
-      event.preventDefault();
-      this.editor.focus();
-    }
+    };
+    tabKeys(event, [...this.tabs.keys()], this.active, {go, shut: (href) => this.close(href), enter: () => this.editor.focus()});
   }
 
   /** @param {number} step */

@@ -19,7 +19,7 @@ import {themeButton} from "./theme.js";
 import {Tree} from "./tree.js";
 import {codemirror, xterm} from "./vendor.js";
 
-/** @typedef {import("./api.js").Project} Project */
+/** @typedef {import("./types.js").Project} Project */
 /** @typedef {"files" | "search" | "packages" | "backups"} Panel */
 
 const TITLES = {files: "Files", search: "Search", packages: "Packages", backups: "Backups"};
@@ -68,25 +68,25 @@ export class ProjectPage {
   }
 
   build() {
-    this.name = h("h1", {ondblclick: () => this.command("Rename the project…")});
+    this.name = h("h1", {ondblclick: () => this.command("Rename the project…").act()});
     this.state = h("span", {class: "badge"});
     const items = () => [
-      {title: "All commands…", keys: "F1", act: () => this.command("All commands…")},
-      {title: "Go to file…", keys: "Ctrl P", act: () => this.command("Go to file…")},
-      {title: "Keyboard shortcuts", keys: "Ctrl /", act: () => this.command("Keyboard shortcuts")},
+      this.command("All commands…"),
+      this.command("Go to file…"),
+      this.command("Keyboard shortcuts"),
       null,
-      this.project.state === "running" ? {title: "Stop the sandbox", act: () => this.become("stop")} : {title: "Start the sandbox", act: () => this.become("start")},
-      {title: "Restart the sandbox", isOff: this.project.state !== "running", act: () => this.become("restart")},
+      this.command(this.project.state === "running" ? "Stop the sandbox" : "Start the sandbox"),
+      this.command("Restart the sandbox"),
       {title: "Keep it going", isOn: this.project.keep_running, act: () => this.keepGoing(!this.project.keep_running)},
-      {title: "Change what Run starts…", act: () => this.command("Change what Run starts…")},
+      this.command("Change what Run starts…"),
       null,
-      {title: "Packages", act: () => this.panel("packages")},
-      {title: "Backups", act: () => this.panel("backups")},
-      {title: "Download the project as zip", act: () => this.command("Download the project as zip")},
-      {title: "Rename the project…", act: () => this.command("Rename the project…")},
+      this.command("Packages"),
+      this.command("Backups"),
+      this.command("Download the project as zip"),
+      this.command("Rename the project…"),
       null,
-      {title: "All projects", act: () => location.assign(at(""))},
-      {title: "Log out", act: () => this.command("Log out")},
+      this.command("All projects"),
+      this.command("Log out"),
     ];
     const more = iconButton("More", "more", async () => (await import("./menu.js")).openMenu(items(), {anchor: more, label: "More"}),
       {"aria-haspopup": "menu", "aria-expanded": "false"});
@@ -309,9 +309,9 @@ export class ProjectPage {
     h("a", {href: address, download: ""}).click();
   }
 
-  /** @param {string} title */
+  /** @param {string} title @returns {any} the command that is called so, also as a menu takes it */
   command(title) {
-    this.commands.find((command) => command.title === title)?.act();
+    return this.commands.find((command) => command.title === title);
   }
 
   /** @param {1 | -1} step */

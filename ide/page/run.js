@@ -8,7 +8,7 @@ export class Run {
   constructor(page) {
     this.page = page;
     this.button = h("button", {type: "button", class: "go", title: "Run (Ctrl Enter)", onclick: () => this.start()}, icon("play"), "Run");
-    this.stopper = h("button", {type: "button", class: "halt", hidden: true, title: "Stop (Ctrl Enter)", onclick: () => this.stop()}, icon("stop"), "Stop");
+    this.stopper = h("button", {type: "button", class: "halt", hidden: true, onclick: () => this.stop()}, icon("stop"), "Stop");
     this.root = h("div", {class: "runner"}, this.button, this.stopper);
     this.isStarting = false;
   }
@@ -61,9 +61,5 @@ export class Run {
       await this.page.api.tell(`/terminals/${run.info.id}`, "DELETE").catch(complain);
     }
     this.draw();
-  }
-
-  toggle() {
-    return this.isRunning ? this.stop() : this.start();
   }
 }

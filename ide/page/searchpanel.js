@@ -2,7 +2,7 @@
 
 import {write} from "./kit/dom.js";
 import {hrefOf} from "./base.js";
-import {calmly, h} from "./dom.js";
+import {h} from "./dom.js";
 import {count} from "./words.js";
 
 /** @typedef {{path: string, href?: string, line: number, column: number, length: number, text: string}} Match */
@@ -70,7 +70,11 @@ export function open(page) {
       }
     }}, h("span", {class: "soft number"}, String(line)), h("span", {class: "text"}, before, h("mark", {}, text.slice(column - 1, column - 1 + length)), text.slice(column - 1 + length, column + length + 200)));
   };
-  input.addEventListener("input", calmly(AFTER_KEY_MS, search));
+  let timer = 0;
+  input.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(search, AFTER_KEY_MS);
+  });
   list.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
     const all = /** @type {HTMLElement[]} */ ([...list.querySelectorAll("button.match")]);

@@ -6,16 +6,17 @@ import {clock} from "./clock.js";
 import {announce, h, iconButton} from "./dom.js";
 import {complain, note} from "./notes.js";
 import {palette} from "./palette.js";
+import {tabKeys} from "./tabs.js";
 
-/** @typedef {import("./api.js").Terminal} Terminal */
+/** @typedef {import("./types.js").Terminal} Terminal */
 /** @typedef {{info: Terminal, view: any, pane: HTMLElement, tab: HTMLElement, label: HTMLElement, dot: HTMLElement, began_ms: number | null, ended_ms: number | null, title: string, isKept: boolean}} Shown */
 
 const NAMES = {shell: "Shell", run: "Run", setup: "Set-up"};
 const SIGNALS = /** @type {Record<number, string>} */ ({1: "HUP", 2: "INT", 6: "ABRT", 9: "KILL", 11: "SEGV", 15: "TERM"});
 
-/** Why no key does anything. @type {Record<import("./terminal/line.js").LineState, string>} */
-const AWAY = {connecting: "Connecting…", live: "", silent: "The server does not answer. Typing is off until it does.",
-  reconnecting: "Reconnecting. Typing is off until the terminal is back.", ended: ""};
+/** Why no key does anything. @type {Record<string, string>} */
+const AWAY = {connecting: "Connecting…", silent: "The server does not answer. Typing is off until it does.",
+  reconnecting: "Reconnecting. Typing is off until the terminal is back."};
 
 /** @param {number | null} exit @returns {string} */
 const ending = (exit) => exit === null ? "ended" : exit < 0 ? `ended by ${SIGNALS[-exit] ? `SIG${SIGNALS[-exit]}` : `signal ${-exit}`}` : `exited with ${exit}`;
@@ -115,11 +116,13 @@ export class Terminals {
           announce(`${NAMES[info.kind]} ${ending(exit)}`);
         }
       },
-      onState: (/** @type {import("./terminal/line.js").LineState} */ state) => {
+      onState: (/** @type {import("./terminal/line.js").LineState} */ state, /** @type {boolean} */ isDoubtful) => {
         mark(pane, "data-state", state);
-        write(away, AWAY[state]);
+        write(away, AWAY[state] ?? "");
+        if (isDoubtful) {
+          note("The connection broke while you typed: look whether it has arrived.", {isAlarm: true});
+        }
       },
-      onDoubt: () => note("The connection broke while you typed: look whether it has arrived.", {isAlarm: true}),
       onLink: (/** @type {string} */ url) => this.link(url),
     });
     shown.view.attach();
@@ -273,19 +276,11 @@ export class Terminals {
 
   /** @param {KeyboardEvent} event */
   keys(event) {
-    const ids = [...this.all.keys()];
-    const here = ids.indexOf(this.active);
-    const to = {ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: -1}[event.key];
-    if (to !== undefined && ids.length) {
-      event.preventDefault();
-      this.show(/** @type {string} */ (ids.at(to % ids.length)), false);
-      this.all.get(this.active)?.tab.focus();
-    } else if (event.key === "Delete") {
-      this.close(this.active);
-    } else if (event.key === "Enter" || event.key === " ") {
-      event.preventDefault();
-      this.show();
-    }
+    const go = (/** @type {string} */ id) => {
+      this.show(id, false);
+      this.all.get(id)?.tab.focus();
+    };
+    tabKeys(event, [...this.all.keys()], this.active, {go, shut: (id) => this.close(id), enter: () => this.show()});
   }
 
   /** For automation. @returns {{id: string, kind: string, text: () => string}[]} */

@@ -43,7 +43,7 @@ export class Tree {
       oncontextmenu: (/** @type {MouseEvent} */ event) => this.context(event),
       ondragover: (/** @type {DragEvent} */ event) => this.over(event, ""), ondrop: (/** @type {DragEvent} */ event) => this.drop(event, ""),
       ondragleave: () => this.aim(null)});
-    this.dueFrame = 0;
+    this.due = 0;
   }
 
   /** @param {string} href @returns {Node | null} if it is listed */
@@ -159,11 +159,11 @@ export class Tree {
     return all;
   }
 
-  /** At the next frame. */
+  /** Soon, and once for all that changed together. */
   draw() {
-    if (!this.dueFrame) {
-      this.dueFrame = setTimeout(() => {
-        this.dueFrame = 0;
+    if (!this.due) {
+      this.due = setTimeout(() => {
+        this.due = 0;
         this.drawNow();
       }, 0);
     }

@@ -52,9 +52,9 @@ class Run:
         self.note("person", ALICE, "alice", "a")
         self.note("person", BOB, "bob", "b")
 
-    def send(self, user, cmid, seq, text, *, status=201, id_=None):
+    def send(self, user, cmid, seq, text, *, status=201):
         self.note("sent", user, cmid, C, text, None)
-        self.note("acked", user, cmid, status, {"id": id_ or int(cmid[1:]), "seq": seq})
+        self.note("acked", user, cmid, status, {"id": int(cmid[1:]), "seq": seq})
 
     def sends(self):
         self.send(ALICE, "m1", 3, "one")

@@ -295,8 +295,7 @@ def test_what_was_pending_is_there_once_whatever_tells_of_it(log, talk, way):
 
 def test_pending_survives_a_reset(log, talk):
     joined_at_head(log, talk)
-    log.do("queue", {**PENDING, "client_msg_id": "x1", "channel": talk.channel})
-    log.do("setFailed", "x1", "refused")
+    log.do("queue", {**PENDING, "client_msg_id": "x1", "channel": talk.channel, "failed": "refused"})
     log.do("reset", talk.head)
     assert [(each["client_msg_id"], each["failed"]) for each in log["pending"]] == [("x1", "refused")]
 

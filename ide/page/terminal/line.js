@@ -14,8 +14,8 @@ import {SUBPROTOCOL, ack, attach, input, ping, read, resize} from "./protocol.js
  * @property {(cols: number, rows: number) => void} resize
  * @property {(leads: boolean) => void} lead       it sets the size and answers queries, or does not
  * @property {(status: number) => void} exit
- * @property {(state: LineState) => void} state
- * @property {() => void} doubt                    what was typed last before the line was lost has perhaps not arrived
+ * @property {(state: LineState, isDoubtful: boolean) => void} state
+ *   isDoubtful: it is live again, and what was typed last before the line was lost has perhaps not arrived
  */
 
 const RETRY = {base_ms: 300, cap_ms: 10_000};
@@ -181,19 +181,16 @@ export class Line {
 
   /** @param {LineState} state */
   #become(state) {
+    const isDoubtful = state === "live" && this.isDoubtful;
+    this.isDoubtful &&= !isDoubtful;
     this.state = state;
-    this.screen.state(state);
+    this.screen.state(state, isDoubtful);
   }
 
   /** Live once the screen shows how it is there now. */
   #settle() {
-    if (!this.isStarted || this.shown < this.present || !(this.state === "connecting" || this.state === "reconnecting")) {
-      return;
-    }
-    this.#become("live");
-    if (this.isDoubtful) {
-      this.isDoubtful = false;
-      this.screen.doubt();
+    if (this.isStarted && this.shown >= this.present && this.state.endsWith("connecting")) {
+      this.#become("live");
     }
   }
 

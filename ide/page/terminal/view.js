@@ -10,8 +10,7 @@ import {Line} from "./line.js";
  * @property {object} [theme]              xterm's ITheme
  * @property {(title: string) => void} [onTitle]
  * @property {(exit: number) => void} [onExit]
- * @property {(state: import("./line.js").LineState) => void} [onState]
- * @property {() => void} [onDoubt]        what was typed last before the line was lost has perhaps not arrived
+ * @property {import("./line.js").Screen["state"]} [onState]
  * @property {(url: string) => void} [onLink]      somebody followed it, with Ctrl or Cmd held
  */
 
@@ -22,7 +21,7 @@ const SCREEN = {scrollback: SCROLLBACK, fontSize: 13, lineHeight: 1.15, allowPro
 
 export class TerminalView {
   /** @param {Given} given */
-  constructor({url, element, theme, onTitle = () => {}, onExit = () => {}, onState = () => {}, onDoubt = () => {}, onLink = () => {}}) {
+  constructor({url, element, theme, onTitle = () => {}, onExit = () => {}, onState = () => {}, onLink = () => {}}) {
     this.element = element;
     this.theme = theme;
     this.told = {onTitle, onExit, onLink};
@@ -38,7 +37,6 @@ export class TerminalView {
       lead: (leads) => leads && this.fit(),
       exit: (status) => this.#ended(status),
       state: onState,
-      doubt: onDoubt,
     });
     this.hurry = () => document.visibilityState === "visible" && this.line.hurry();
     addEventListener("online", this.hurry);

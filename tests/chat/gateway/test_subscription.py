@@ -19,7 +19,6 @@ class Line:
 
     def __init__(self) -> None:
         self.is_up = False
-        self.was_cut = False
         self.told: deque[tuple[str, str]] = deque()
         self.subscribed: set[str] = set()
         self.is_full = False
@@ -34,7 +33,7 @@ class Line:
         return True
 
     def cut(self) -> None:
-        self.was_cut = True
+        """It goes with the next `down`."""
 
 
 class Rhythm(RuleBasedStateMachine):

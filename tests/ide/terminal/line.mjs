@@ -28,7 +28,6 @@ const screen = {
       typed = "";
     }
   },
-  doubt: () => {},
 };
 const draw = () => {
   if (states.at(-1) !== "live") {

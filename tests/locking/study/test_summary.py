@@ -58,11 +58,9 @@ def test_moving_all_points_moves_the_crossover(points, by):
         assert crossover(moved) == (None if at is None else pytest.approx(at + by))
 
 
-def table(*, workers=2, work_ms=0, optimistic=(300.0, 100.0), pessimistic=(200.0, 200.0), probabilities=(0.1, 0.6),
-          repeats=1):
-    return [line(policy, rows, workers=workers, work_ms=work_ms, repeat=repeat, throughput=throughput[i],
+def table(*, workers=2, work_ms=0, optimistic=(300.0, 100.0), pessimistic=(200.0, 200.0), probabilities=(0.1, 0.6)):
+    return [line(policy, rows, workers=workers, work_ms=work_ms, throughput=throughput[i],
                  conflict_prob=probabilities[i])
-            for repeat in range(1, repeats + 1)
             for policy, throughput in (("optimistic", optimistic), ("pessimistic", pessimistic), ("atomic", optimistic))
             for i, rows in enumerate((64, 1))]
 
