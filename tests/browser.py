@@ -1,6 +1,7 @@
 """Chromium without a screen, and pages for it to open."""
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 FLAGS = [
     "--no-sandbox",                     # continuous integration runs as root
@@ -16,6 +17,38 @@ FLAGS = [
     # It asks the network for nothing of its own.
     "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]
+
+# Set before any script of the page; the developer's side door, to which no policy applies.
+LISTEN_FOR_VIOLATIONS = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", ({violatedDirective, blockedURI, sourceFile, lineNumber}) =>
+  window.violations.push(`${violatedDirective} ${blockedURI} ${sourceFile}:${lineNumber}`));
+"""
+
+
+class Complaints:
+    """What a page says to the developer, and what its policy forbade it: a page of ours gives no reason for either."""
+
+    def __init__(self, page: Page, forgiven: re.Pattern[str]) -> None:
+        """`forgiven`: what Chromium itself says of what a test does to the page."""
+        self._page, self._forgiven = page, forgiven
+        self.said: list[str] = []
+        page.add_init_script(LISTEN_FOR_VIOLATIONS)
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not self._forgiven.search(message.text):
+            self.said.append(message.text)
+
+    def violations(self) -> list[str]:
+        """Of the policy, since the page was last loaded."""
+        found: list[str] = self._page.evaluate("window.violations")
+        return found
+
+    def check(self) -> None:
+        """There are none."""
+        assert (self.said, self.violations()) == ([], [])
 
 
 @contextmanager

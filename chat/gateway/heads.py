@@ -77,7 +77,7 @@ class Heads:
         self, reader: State, feeds: Feeds, roster: Roster, subscription: Subscription, *, every_s: float,
         on_epoch: Callable[[], object], on_session_over: Callable[[int], object]
     ) -> None:
-        """`on_epoch()`: another one, nothing that is known holds. `on_session_over(id)`: it ended, and nobody had told."""
+        """`on_epoch()`: another one, nothing known holds. `on_session_over(id)`: it ended, and nobody had told."""
         self._reader, self._feeds, self._roster, self._subscription = reader, feeds, roster, subscription
         self._every_s = every_s
         self._on_epoch, self._on_session_over = on_epoch, on_session_over

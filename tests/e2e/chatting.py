@@ -13,6 +13,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
+from tests.browser import Complaints
 from tests.chat.client import PASSWORD
 from tests.chat.house import House, kept
 from tests.chat.someone import Someone
@@ -20,11 +21,6 @@ from tests.waiting import Process
 
 PATIENCE_MS = 30_000
 
-# Set before any script of the page; the developer's side door, to which no policy applies.
-LISTEN_FOR_VIOLATIONS = """
-window.violations = [];
-document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.blockedURI));
-"""
 # What Chromium itself says of lines that break and answers that do not come, where a test breaks them.
 OF_THE_NETWORK = re.compile(r"WebSocket connection to|net::ERR_|status of (403|404|422|503)")
 
@@ -52,12 +48,8 @@ class View:
 
     def __init__(self, home, page):
         self.home, self.page = home, page
-        self.complaints, self.asked = [], set()
+        self.complaints, self.asked = Complaints(page, OF_THE_NETWORK), set()
         page.set_default_timeout(PATIENCE_MS)
-        page.add_init_script(LISTEN_FOR_VIOLATIONS)
-        page.on("console", lambda message: self.complaints.append(message.text)
-                if message.type in ("error", "warning") and not OF_THE_NETWORK.search(message.text) else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.asked.add(request.url))
         page.on("websocket", lambda socket: self.asked.add(socket.url))
 
@@ -175,8 +167,7 @@ class Pair:
         """No page complained, or asked anybody else than the chat."""
         allowed = (self.home.url, *(row["url"].removesuffix("/ws") for row in self.home.run["gateways"]))
         for view in self.views:
-            assert view.complaints == []
-            assert view.page.evaluate("window.violations") == []
+            view.complaints.check()
             assert [url for url in view.asked if not url.startswith(allowed)] == []
         for context in self.contexts:
             context.close()

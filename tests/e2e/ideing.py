@@ -2,21 +2,14 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 
-from playwright.sync_api import TimeoutError as NotInTime
 from playwright.sync_api import expect
 
+from tests.browser import Complaints
 from tests.waiting import wait_for
 
 PATIENCE_MS = 20_000
 
-# Set before any script of the page; the developer's side door, to which no policy applies.
-LISTEN_FOR_VIOLATIONS = """
-window.violations = [];
-document.addEventListener("securitypolicyviolation", ({violatedDirective, blockedURI, sourceFile, lineNumber}) =>
-  window.violations.push(`${violatedDirective} ${blockedURI} ${sourceFile}:${lineNumber}`));
-"""
 # What Chromium itself says of answers that are no success, and of its own way to draw.
 OF_CHROMIUM = re.compile(r"status of (401|404|409|412|422|503)|net::ERR_|WebSocket connection to|GPU stall|WebGL"
                          # xterm.js says how late it is; nothing here asks for a time.
@@ -28,13 +21,9 @@ class Desk:
 
     def __init__(self, ide, page):
         self.ide, self.page = ide, page
-        self.complaints = []
+        self.complaints = Complaints(page, OF_CHROMIUM)
         page.set_default_timeout(PATIENCE_MS)
-        page.add_init_script(LISTEN_FOR_VIOLATIONS)
-        page.on("console", lambda message: self.complaints.append(message.text)
-                if message.type in ("error", "warning") and not OF_CHROMIUM.search(message.text) else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (self.complaints.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", lambda dialog: (self.complaints.said.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
 
     # ------------------------------------------------------------------------------------------------- what is there
 
@@ -128,7 +117,4 @@ class Desk:
 
     def finish(self):
         """Nothing was complained of, no policy broken."""
-        violations = []
-        with suppress(NotInTime):
-            violations = self.page.evaluate("window.violations")
-        assert (self.complaints, violations) == ([], []), (self.complaints, violations)
+        self.complaints.check()

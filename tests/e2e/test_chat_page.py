@@ -30,7 +30,7 @@ def test_an_account_is_made_a_channel_started_and_a_reload_keeps_both(home, brow
         view.page.reload()
         expect(view.sent("the first word")).to_be_visible()
         expect(view.link(channel)).to_have_attribute("aria-current", "page")
-        assert view.complaints == []
+        assert view.complaints.said == []
     finally:
         context.close()
 

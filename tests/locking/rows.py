@@ -93,6 +93,17 @@ def set_value(engine: Engine, model: type[Tally] | type[Plain], key: int, value:
         session.commit()
 
 
+def version_of(engine: Engine, key: object = 1, model: type[L.Versioned] = Tally) -> int:
+    """As committed."""
+    with Session(engine) as session:
+        return session.get_one(model, key).version
+
+
+def bump(engine: Engine, key: int = 1) -> None:
+    """Somebody else's change; the version rises."""
+    set_value(engine, Tally, key, 100 + version_of(engine, key))
+
+
 def lock_row(session: Session, key: int, **options: bool) -> Plain:
     """As people write it, without our help: one row, in the order that comes."""
     statement = select(Plain).where(Plain.id == key).with_for_update(**options)

@@ -6,12 +6,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from hotpath import locking as L
 from hotpath.locking.models import key_columns, key_of
 
-from .rows import Plain, Seat, Tally, set_value, store, value_of
-
-
-def version_of(engine, model=Tally, key=1):
-    with Session(engine) as session:
-        return session.get_one(model, key).version
+from .rows import Plain, Seat, Tally, set_value, store, value_of, version_of
 
 
 def test_a_row_is_born_with_version_1_and_each_change_raises_it_by_one(stored):
@@ -182,13 +177,13 @@ class Train(Vehicle):
 def test_however_the_class_is_declared(engine, model, attribute):
     Other.metadata.create_all(engine)
     store(engine, model(id=1))
-    assert version_of(engine, model) == 1
+    assert version_of(engine, model=model) == 1
     with Session(engine) as session:
         row = session.get(model, 1)
         with Session(engine) as other:
             setattr(other.get(model, 1), attribute, 5)
             other.commit()
-        assert version_of(engine, model) == 2
+        assert version_of(engine, model=model) == 2
         setattr(row, attribute, 6)
         with pytest.raises(L.Conflict), L.translating():
             session.commit()
@@ -207,5 +202,5 @@ def test_rows_of_such_a_class_can_be_locked_and_counted(engine, model):
         L.ensure_unchanged(session, one, two)
         assert L.cas_update(session, model, 2, 1, value=8) == 2
         session.commit()
-    assert version_of(engine, model) == 2
-    assert version_of(engine, model, 2) == 2
+    assert version_of(engine, model=model) == 2
+    assert version_of(engine, 2, model) == 2

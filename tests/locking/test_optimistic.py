@@ -10,19 +10,9 @@ from hotpath import locking as L
 from tests.waiting import DEADLINE_S
 
 from .databases import SERVERS
-from .rows import Order, Part, Seat, Tally, set_value, store, value_of
+from .rows import Order, Part, Seat, Tally, bump, store, value_of, version_of
 
 servers = pytest.mark.parametrize("backend", SERVERS)
-
-
-def version_of(engine, key=1, model=Tally):
-    with Session(engine) as session:
-        return session.get_one(model, key).version
-
-
-def bump(engine, key=1):
-    """Somebody else's change; the version rises."""
-    set_value(engine, Tally, key, 100 + version_of(engine, key))
 
 
 # ---- cas_update

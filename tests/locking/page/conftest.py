@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,16 +11,13 @@ import pytest
 from playwright.sync_api import expect
 
 from hotpath.core.serve.testing import launched
-from tests.browser import chromium
+from tests.browser import Complaints, chromium
 
 PATIENCE_MS = 30_000            # a shared machine stalls for seconds
 PHONE = {"width": 390, "height": 780}
 
-# Set before any script of the page; the developer's side door, to which no policy applies.
-LISTEN_FOR_VIOLATIONS = """
-window.violations = [];
-document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.blockedURI));
-"""
+# A refusal that the page is there to show: "Failed to load resource … 412".
+OF_CHROMIUM = re.compile("Failed to load resource")
 
 
 def command(folder, listen="127.0.0.1:0"):
@@ -51,13 +49,8 @@ class View:
 
     def __init__(self, page):
         self.page = page
-        self.complaints = []
+        self.complaints = Complaints(page, OF_CHROMIUM)
         page.set_default_timeout(PATIENCE_MS)
-        page.add_init_script(LISTEN_FOR_VIOLATIONS)
-        # A refusal that the page is there to show is one of these, too: "Failed to load resource … 412".
-        page.on("console", lambda message: self.complaints.append(message.text)
-                if message.type in ("error", "warning") and "Failed to load resource" not in message.text else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def button(self, name):
         return self.page.get_by_role("button", name=name, exact=True)
@@ -100,8 +93,7 @@ def looking(browser, address, **options):
         view = View(context.new_page())
         view.page.goto(f"http://{address}/")
         yield view
-        assert view.complaints == []
-        assert view.page.evaluate("window.violations") == []
+        view.complaints.check()
     finally:
         context.close()
 
