@@ -24,7 +24,7 @@ from .launch import Launched, failure, launch
 from .limits import NICE, OOM_SCORE, Processors, bounds
 from .listening import listeners, named, pids_in
 from .owner import give
-from .session import Session
+from .session import Session, end_behind
 from .view import HOME, arguments
 
 log = logging.getLogger(__name__)
@@ -258,7 +258,7 @@ class Inside:
                 spare.pop().close()
         self.gone.set()
         if self._group is not None:
-            remove_later(self._group)
+            self._group.remove_later(children().loop)
 
     def _socket(self, family: socket.AddressFamily) -> socket.socket:
         """One of the sandbox's network: a process entered it and sent a few back."""
@@ -286,15 +286,3 @@ class Inside:
     @property
     def _what(self) -> str:
         return f"the sandbox of {self.spec.id}"
-
-
-def end_behind(session: Session, running: Running) -> None:
-    """A task: a one-shot sandbox ends with its program."""
-    session.wait()
-    running.stop()
-
-
-def remove_later(group: Group, tries: int = 50) -> None:
-    """Once the last of its processes is reaped."""
-    if not group.remove() and tries:
-        children().loop.call_later(0.05, remove_later, group, tries - 1)

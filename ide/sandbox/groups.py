@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from hotpath.core.net.loop import Loop
 from hotpath.ide.config import SandboxConfig
 
 log = logging.getLogger(__name__)
@@ -14,6 +15,8 @@ log = logging.getLogger(__name__)
 NAME = "hotpath-ide"
 WANTED = ("memory", "pids", "cpu")
 PERIOD_US = 100_000
+# Of a group whose processes were killed: what is left then, the next server removes.
+REMOVALS, REMOVE_EVERY_S = 50, 0.05
 # What we add to a project's own processes: its first one, its parent, and whoever is just entering.
 SPARE_PIDS = 32
 
@@ -82,6 +85,11 @@ class Group:
             except OSError:
                 gone = False
         return gone
+
+    def remove_later(self, loop: Loop, tries: int = REMOVALS) -> None:
+        """Once the last of its processes is reaped."""
+        if not self.remove() and tries:
+            loop.call_later(REMOVE_EVERY_S, self.remove_later, loop, tries - 1)
 
 
 class Groups:

@@ -16,8 +16,7 @@ from hotpath.ide.templates import Template
 
 from . import NOTHING, Port, Running, Spawned, Spec
 from . import environment as words
-from .bubblewrap import end_behind, remove_later
-from .children import hear
+from .children import children, hear
 from .dialling import dial_one_of, socket_of_ours
 from .enter import SPAWN, start
 from .groups import Group, Groups
@@ -25,7 +24,7 @@ from .launch import failure
 from .limits import NICE, OOM_SCORE, Processors, bounds
 from .listening import inodes_of, listeners, named
 from .owner import give
-from .session import Session, end_all
+from .session import Session, end_all, end_behind
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +170,7 @@ class Beside:
         self.gone.set()
         if self._group is not None:
             with suppress(RuntimeError):        # no loop runs any more
-                remove_later(self._group)
+                self._group.remove_later(children().loop)
 
     def _listeners(self) -> dict[int, tuple[set[str], set[int]]]:
         """Without our own, which a child of ours still has open between its fork and its exec."""

@@ -9,6 +9,7 @@ import termios
 from collections.abc import Iterator
 from contextlib import suppress
 
+from . import Running
 from .children import Child
 
 
@@ -48,18 +49,20 @@ class Session:
         return False
 
 
-def members(leader: int) -> list[int]:
+def members(leader: int) -> Iterator[int]:
     """The processes of a session."""
-    return [pid for pid, session in sessions() if session == leader]
-
-
-def sessions() -> Iterator[tuple[int, int]]:
-    """(pid, session) of every process there is."""
     for name in os.listdir("/proc"):
         if name.isdigit():
             with suppress(OSError, IndexError, ValueError), open(f"/proc/{name}/stat", "rb") as stat:
                 # Behind the name in brackets, which may hold anything: state, parent, group, session.
-                yield int(name), int(stat.read().rpartition(b")")[2].split()[3])
+                if int(stat.read().rpartition(b")")[2].split()[3]) == leader:
+                    yield int(name)
+
+
+def end_behind(session: Session, running: Running) -> None:
+    """A task: a one-shot sandbox ends with its program."""
+    session.wait()
+    running.stop()
 
 
 def end_all(pids: list[int]) -> None:
