@@ -16,6 +16,7 @@ from flask import request
 from msgspec import UNSET, Meta, UnsetType
 
 from hotpath.chat.config import GATEWAY_ID
+from hotpath.chat.store.members import Role
 
 from .problems import Refusal, invalid
 
@@ -35,10 +36,8 @@ UserName = Annotated[str, Meta(
     description="2 to 32 of a-z, 0-9, '.', '_', '-' are allowed, a letter or digit first")]
 Password = Annotated[str, Meta(
     min_length=8, max_length=256, pattern=r"\A[^\x00]*\Z", description="8 to 256 characters are allowed, no NUL")]
-# What is only compared may be as short as it was typed.
-AnyPassword = Annotated[str, Meta(
-    max_length=256, pattern=r"\A[^\x00]*\Z", description="up to 256 characters are allowed, no NUL")]
-AnyName = Annotated[str, Meta(
+# A name or a password that is only compared may be as short as it was typed.
+Compared = Annotated[str, Meta(
     max_length=256, pattern=r"\A[^\x00]*\Z", description="up to 256 characters are allowed, no NUL")]
 Display = Annotated[str, Meta(
     min_length=1, max_length=80, pattern=rf"\A(?=.*\S)[^{_CONTROLS}]*\Z",
@@ -58,7 +57,6 @@ Members = Annotated[tuple[Id, ...], Meta(
     max_length=MAX_MEMBERS, description=f"up to {MAX_MEMBERS} ids are allowed")]
 DmMembers = Annotated[tuple[Id, ...], Meta(
     min_length=1, max_length=MAX_DM_MEMBERS, description=f"1 to {MAX_DM_MEMBERS} ids are allowed")]
-Role = Literal["member", "owner"]
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,8 +74,8 @@ class NewUser(Body, frozen=True):
 class Login(Body, frozen=True):
     """POST /api/login."""
 
-    name: AnyName
-    password: AnyPassword
+    name: Compared
+    password: Compared
 
 
 class UserChange(Body, frozen=True):
@@ -85,7 +83,7 @@ class UserChange(Body, frozen=True):
 
     display: Display | UnsetType = UNSET
     password: Password | UnsetType = UNSET
-    old_password: AnyPassword | UnsetType = UNSET
+    old_password: Compared | UnsetType = UNSET
 
 
 class NewChannel(Body, frozen=True):

@@ -15,14 +15,14 @@ from typing import Any, Protocol
 
 import msgspec
 
-from hotpath.ide.errors import Invalid, SearchTooLong, TooMany
+from hotpath.ide.errors import BadRequest, Invalid, SearchTooLong, TooMany
 from hotpath.ide.files.confine import resolve
 from hotpath.ide.files.paths import href, joined, shown
 from hotpath.ide.walking import FOLDER
 
 # Beyond this, nobody reads on: refine the search.
 MAX_MATCHES = 2000
-MAX_QUERY = 1000
+MAX_QUERY = 1000            # characters; a pattern is looked for in each line
 # All matches with the longest paths and texts, in ASCII escapes, stay below.
 MAX_ANSWER = 64 * 1024 * 1024
 # Each holds a thread and may take a whole processor for as long as it may run.
@@ -75,15 +75,13 @@ def find(root: Path, query: Query, ignore: Collection[str], limits: Limits) -> d
 
     Lines and columns count from 1, columns and `length` in characters. `text` is the line, or of a long one the part
     around the match, which begins at `text_column`. Binary files, files above `limits.file` and folders named in
-    `ignore` are left out, and no link is followed but one that `query.path` itself has in it. Raises Invalid, NotFound,
-    NotAFolder, OutsideProject, SearchTooLong, TooMany.
+    `ignore` are left out, and no link is followed but one that `query.path` itself has in it. Raises BadRequest,
+    Invalid, NotFound, NotAFolder, OutsideProject, SearchTooLong, TooMany.
     """
-    if not query.text:
-        raise Invalid("q is empty; allowed: some text")
-    if len(query.text) > MAX_QUERY:
-        raise Invalid(f"q has {len(query.text)} characters; allowed: up to {MAX_QUERY}")
+    if not 1 <= len(query.text) <= MAX_QUERY:
+        raise BadRequest(f"q has {len(query.text)} characters; allowed: 1 to {MAX_QUERY}")
     if any("\ud800" <= letter <= "\udfff" for letter in query.text):
-        raise Invalid("q has half a character in it")
+        raise BadRequest("q has half a character in it")
     if not _running.acquire(blocking=False):
         raise TooMany(f"{MAX_AT_ONCE} searches are running; try again when one has ended",
                       headers=[("Retry-After", "1")])

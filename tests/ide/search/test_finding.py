@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from hotpath.ide.errors import Invalid, NotAFolder, NotFound, OutsideProject, SearchTooLong, TooMany
+from hotpath.ide.errors import BadRequest, Invalid, NotAFolder, NotFound, OutsideProject, SearchTooLong, TooMany
 from hotpath.ide.search import Query, find, finding
 
 AS_ROOT = os.geteuid() == 0
@@ -134,7 +134,7 @@ def test_a_bad_pattern_is_told_with_its_place(root, pattern, said):
 
 @pytest.mark.parametrize("text", ["", "x" * 1001, "\ud800"], ids=["none", "much", "half"])
 def test_what_is_no_text_to_look_for_is_refused(root, text):
-    with pytest.raises(Invalid, match="q "):
+    with pytest.raises(BadRequest, match="q "):
         find(root, Query(text), (), Limits())
 
 
