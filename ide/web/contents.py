@@ -135,8 +135,8 @@ class Contents:
         """200; 400 for no text or too much, 422 for a bad pattern, and for one that takes too long."""
         project = self._routes.used(id)
         query = query_of(request)
-        wanted = search.Query(text_of(query.get("q", ""), "q"), regex=flag_in(query, "regex"), case=flag_in(query, "case"),
-                              word=flag_in(query, "word"), path=path_in(query))
+        wanted = search.Query(text_of(query.get("q", ""), "q"), regex=flag_in(query, "regex"),
+                              case=flag_in(query, "case"), word=flag_in(query, "word"), path=path_in(query))
         return Response.json(offload(search.find, project.root, wanted, project.ignore, self._config.limits))
 
     def names(self, request: Request, id: str) -> Response:
