@@ -3,18 +3,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
-from hotpath.core.serve import Request, RequestError
+from hotpath.core.serve import Request, RequestError, conditions
 from hotpath.ide.errors import BadPath, BadRequest, ConditionRequired
 from hotpath.ide.files.paths import path_of_query
 
 # Of a JSON body.
 MAX_BODY = 1024 * 1024
 
-_TAG = re.compile(r'[ \t]*"([!#-~\x80-\xff]*)"[ \t]*')
-_TAGS = re.compile(r'(?:W/)?"([!#-~\x80-\xff]*)"')
 _NUMBER = re.compile("[0-9]{1,15}")
 
 Body = TypeVar("Body")
@@ -84,14 +83,14 @@ def has_body(request: Request) -> bool:
 # Conditions (RFC 9110 section 13.1)
 
 def match_in(request: Request) -> str | None:
-    """The tag of If-Match, bare; None without one. BadRequest: not exactly one strong tag."""
+    """The tag of If-Match, bare; None without one. BadRequest, RequestError: not exactly one strong tag."""
     field = request.field("if-match")
     if field is None:
         return None
-    match = _TAG.fullmatch(field)
-    if match is None:
+    tags = conditions.tags_of(field)
+    if tags is None or len(tags) != 1 or tags[0][0]:
         raise BadRequest('If-Match is not allowed like this; allowed: one strong entity tag, as "E"')
-    return match[1]
+    return tags[0][1]
 
 
 def condition_in(request: Request) -> tuple[str | None, bool]:
@@ -108,6 +107,8 @@ def condition_in(request: Request) -> tuple[str | None, bool]:
 
 
 def is_known(request: Request, etag: str) -> bool:
-    """Whether If-None-Match names this tag, by weak comparison."""
+    """Whether If-None-Match names this tag, by weak comparison; one that cannot be read names none."""
     field = request.field("if-none-match")
-    return field is not None and (field.strip() == "*" or etag in _TAGS.findall(field))
+    with suppress(RequestError):
+        return field is not None and conditions.is_known(field, etag)
+    return False
