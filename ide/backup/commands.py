@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 
 from hotpath.ide.config import IdeConfig
-from hotpath.ide.errors import Invalid, NameTaken, NotFound, TooMany
+from hotpath.ide.errors import NotFound, TooMany
 from hotpath.ide.templates import Template
-from hotpath.ide.workspace import record
-from hotpath.ide.workspace.record import MAX_NAME, Record
+from hotpath.ide.workspace import naming, record
+from hotpath.ide.workspace.record import Record
 from hotpath.ide.workspace.shelf import Shelf
 
 from .backups import Backups
@@ -75,15 +75,5 @@ def free_name(name: str | None, id: str, others: list[Record]) -> str:
     """The name, or one that tells where it comes from. Raises Invalid, NameTaken."""
     taken = {kept.name.casefold() for kept in others}
     if name is not None:
-        name = name.strip()
-        if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-            raise Invalid(f"a name has 1 to {MAX_NAME} printable characters")
-        if name.casefold() in taken:
-            raise NameTaken(f"there is a project called {name!r} already")
-        return name
-    known = next((kept.name for kept in others if kept.id == id), id)
-    stem = f"{known[:MAX_NAME - 20]} (restored)"
-    name, number = stem, 2
-    while name.casefold() in taken:
-        name, number = f"{stem} {number}", number + 1
-    return name
+        return naming.checked(name, taken)
+    return naming.of_restored(next((kept.name for kept in others if kept.id == id), id), taken)

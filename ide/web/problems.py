@@ -1,7 +1,6 @@
 """How refusals are told: each problem has a stable `code`, each answer the headers that keep browsers strict."""
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from functools import wraps
 
@@ -9,6 +8,7 @@ import msgspec
 
 from hotpath.core.serve import Request, RequestError, Response, problem
 from hotpath.ide.errors import NoRoom, Refusal
+from hotpath.ide.files.confine import NO_ROOM
 
 Handler = Callable[..., Response]
 
@@ -20,7 +20,6 @@ CODES = {
     429: "too-many", 500: "internal", 501: "not-implemented", 503: "unavailable",
 }
 PROBLEM = "application/problem+json"
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # Nothing of ours is for other sites to embed, and a file of a project is never what its bytes look like.
 STRICT = (
@@ -66,7 +65,7 @@ def no_room(error: NoRoom | OSError) -> NoRoom | None:
     """The refusal that it is; None: an error of another kind."""
     if isinstance(error, NoRoom):
         return error
-    return NoRoom(f"the disk is full: {error.strerror}") if error.errno in FULL else None
+    return NoRoom(f"the disk is full: {error.strerror}") if error.errno in NO_ROOM else None
 
 
 def finish(request: Request, response: Response) -> Response:

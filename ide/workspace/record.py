@@ -14,7 +14,6 @@ from hotpath.ide.files.times import moment
 NAME = "project.json"
 ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 ID_LENGTH = 12
-MAX_NAME = 80
 
 
 class Record(msgspec.Struct):

@@ -13,15 +13,15 @@ from hotpath.core.net.loop import Loop
 from hotpath.core.tasks import Lock, Task, offload, spawn
 from hotpath.ide.backup import Backups
 from hotpath.ide.config import IdeConfig
-from hotpath.ide.errors import Invalid, NameTaken, NotFound, Refusal, TooMany
+from hotpath.ide.errors import Invalid, NotFound, Refusal, TooMany
 from hotpath.ide.preview import Previews
 from hotpath.ide.sandbox import Running, Sandbox
 from hotpath.ide.templates import Template
 from hotpath.ide.watching import Watcher
 
-from . import record, upkeep
+from . import naming, record, upkeep
 from .project import Project
-from .record import MAX_NAME, Record
+from .record import Record
 from .secret import secret
 from .shelf import Shelf, alone
 
@@ -111,13 +111,10 @@ class Workspace:
 
     def free_name(self, name: str, of: Project | None = None) -> str:
         """The name without blanks around it. Raises Invalid, NameTaken: another project than `of` has it."""
-        name = name.strip()
-        if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-            raise Invalid(f"a name has 1 to {MAX_NAME} printable characters")
-        folded = name.casefold()
-        if any(project.name.casefold() == folded for project in self._projects.values() if project is not of):
-            raise NameTaken(f"there is a project called {name!r} already")
-        return name
+        return naming.checked(name, self._names(but=of))
+
+    def _names(self, but: Project | None = None) -> set[str]:
+        return {project.name.casefold() for project in self._projects.values() if project is not but}
 
     # -------------------------------------------------------------------------------------------------- how it goes
 
@@ -137,15 +134,14 @@ class Workspace:
                 project.start()
         return project
 
-    def restore(self, id: str, seq: int | None, name: str | None = None) -> Project:
+    def restore(self, id: str, seq: int) -> Project:
         """In a task: a backup as a new project. Raises NoBackup, BackupFailed, NotFound, NameTaken."""
         def fill(files: Path) -> Facts:
             facts = self.backups.restore(id, seq, files, self.owner)
             return facts["template"], facts["run"]
 
-        if name is None:
-            known = self._projects.get(id)
-            name = self._unused(f"{known.name if known is not None else id} (restored)")
+        known = self._projects.get(id)
+        name = naming.of_restored(known.name if known is not None else id, self._names())
         return spawn(self._made, name, fill).result()
 
     def _made(self, name: str, fill: Callable[[Path], Facts]) -> Project:
@@ -163,14 +159,6 @@ class Workspace:
             project = self._take(kept)
         project.count()
         return project
-
-    def _unused(self, name: str) -> str:
-        taken = {project.name.casefold() for project in self._projects.values()}
-        stem, number = name[:MAX_NAME - 4], 2
-        name = name[:MAX_NAME]
-        while name.casefold() in taken:
-            name, number = f"{stem} {number}", number + 1
-        return name
 
     def delete(self, id: str, purge: bool = False) -> None:
         """In a task: stop it and put it into the trash, or remove it for good. Raises NotFound."""
