@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import h2.config
@@ -27,7 +26,9 @@ from hotpath.core.errors import LocalProtocolError, ProtocolError
 from hotpath.core.net.loop import Loop, Timer
 from hotpath.core.net.stream import Stream
 from hotpath.core.wire import http1
-from hotpath.proxy.frames import Connection
+
+from .frames import Connection
+from .translation import Fields, Malformed, fields_of, request_of
 
 log = logging.getLogger(__name__)
 
@@ -44,17 +45,7 @@ MAX_RESETS = 100
 MAX_IDLE_FRAMES = 1000
 MOVING_BYTES = 256              # fewer, of an answer that goes on, move nothing: a window of crumbs (CVE-2019-9511)
 
-# Of one connection (section 8.2.2), and what HTTP/2 says otherwise.
-NOT_FORWARDED = frozenset({
-    b"connection", b"host", b"http2-settings", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding",
-    b"upgrade",
-})
-CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-NOT_RETURNED = NOT_FORWARDED - {b"host"}
-
 T = TypeVar("T")
-
-Fields = list[tuple[bytes, bytes]]
 
 
 class Carrier(Protocol):
@@ -71,51 +62,6 @@ class Carrier(Protocol):
 
     def end(self) -> None:
         """Close, once what was written has left."""
-
-
-class Malformed(Exception):
-    """A request that RFC 9113 8.1.1 calls malformed."""
-
-
-def request_of(headers: Iterable[tuple[bytes, bytes]], *, ended: bool) -> http1.Request:
-    """The HTTP/1.1 request that a block of header fields stands for. Raises Malformed, LocalProtocolError."""
-    pseudo: dict[bytes, bytes] = {}
-    fields: Fields = []
-    cookies, host = [], None
-    for name, value in headers:
-        if CONTROL.search(value):       # h2 looks for CR, LF and NUL
-            raise Malformed("control byte in a value")
-        if name.startswith(b":"):
-            pseudo[name] = value
-        elif name == b"cookie":
-            cookies.append(value)
-        elif name == b"host":
-            host = value
-        elif name not in NOT_FORWARDED:
-            fields.append((name, value))
-    lengths = [value for name, value in fields if name == b"content-length"]
-    if len(lengths) > 1 or (ended and any(length.strip(b"0") for length in lengths)):
-        raise Malformed("content-length")
-    method = pseudo[b":method"]
-    authority = pseudo.get(b":authority", host)
-    if authority is None or (host is not None and host != authority):
-        raise Malformed("no authority, or two")
-    if b":protocol" in pseudo:      # RFC 8441, which we do not offer
-        raise Malformed("protocol")
-    if method == b"CONNECT":
-        target = authority
-    else:
-        target = pseudo.get(b":path", b"")
-        if not (target.startswith(b"/") or (target == b"*" and method == b"OPTIONS")):
-            raise Malformed("path")
-        if pseudo.get(b":scheme") != b"https":      # there is no HTTP/2 in the clear here
-            raise Malformed("scheme")
-    if cookies:     # section 8.2.3: crumbs become one field again
-        fields.append((b"cookie", b"; ".join(cookies)))
-    if not ended and not lengths:
-        fields.append((b"transfer-encoding", b"chunked"))
-    return http1.Request(
-        method=method, target=target, headers=[(b"host", authority), *fields, (b"connection", b"close")])
 
 
 class Session:
@@ -464,9 +410,3 @@ class Exchange:
         if self._due is not None:
             self._due.cancel()
             self._due = None
-
-
-def fields_of(response: http1.Response | http1.InformationalResponse) -> Fields:
-    """The fields of an answer as HTTP/2 says them."""
-    kept = [(name, value) for name, value in response.headers if name not in NOT_RETURNED]
-    return [(b":status", b"%d" % response.status_code), *kept]
