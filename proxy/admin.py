@@ -26,6 +26,7 @@ from hotpath.core.telemetry import CONTENT_TYPE
 from . import config as schema
 from .roster import Full, Known, Last, Server
 from .state import State, Unresolved, resolve
+from .syntax import Weight
 
 MAX_BODY_BYTES = 4096
 
@@ -72,7 +73,7 @@ class NewServer(Body, frozen=True):
     allowed: ClassVar = f"address ({Address.forms}) and weight (1 to 1000)"
 
     address: str
-    weight: schema.Weight = 1
+    weight: Weight = 1
 
 
 class Change(Body, frozen=True):
@@ -80,7 +81,7 @@ class Change(Body, frozen=True):
 
     allowed: ClassVar = "weight (1 to 1000), state (up or draining)"
 
-    weight: schema.Weight | msgspec.UnsetType = msgspec.UNSET
+    weight: Weight | msgspec.UnsetType = msgspec.UNSET
     state: Literal["up", "draining"] | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -1,10 +1,12 @@
-"""The words of a proxy.yaml: names, tokens, hosts, paths, keys and patterns, each refused with what is allowed."""
+"""The words and numbers of a proxy.yaml: names, hosts, paths, keys, patterns, each refused with what is allowed."""
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Callable
 from typing import Annotated
+
+import msgspec
 
 from hotpath.core.config import Scalar, shown, spelled
 
@@ -173,3 +175,9 @@ LogFormat = Annotated[str, spelled(read_log_format)]
 MediaType = Annotated[str, spelled(_like(_MEDIA_TYPE, "a media type, as text/html"))]
 StatusRanges = Annotated[str, spelled(read_status_ranges)]
 RedirectTarget = Annotated[str, spelled(read_redirect_target)]
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]            # 0 means none, wherever it stands
+# A ring gives 256 points to each unit of weight: 1000 keeps its table below a few megabytes.
+Weight = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+Status = Annotated[int, msgspec.Meta(ge=200, le=599)]
+ErrorStatus = Annotated[int, msgspec.Meta(ge=400, le=599)]

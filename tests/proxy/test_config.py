@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotpath.core.config import Address, ConfigError, Network, Rate, dump, loads
-from hotpath.proxy.config import HeaderEdits, HeaderMatch, Listen, ProxyConfig, Server
+from hotpath.proxy.config import Listen, ProxyConfig, Server
+from hotpath.proxy.config_route import HeaderEdits, HeaderMatch
 
 SERVERS = "servers: [127.0.0.1:9001]"
 UP = f"upstreams: {{u: {{{SERVERS}}}}}\n"
