@@ -15,16 +15,6 @@ from tests.certificates import Pair, careless, make_pair, openssl
 from tests.proxies import check
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("certificates")
-
-
-@pytest.fixture(scope="module")
-def pair(folder: Path) -> Pair:
-    return make_pair(folder, "a.example")
-
-
 def listener(pair: Pair, *more: Pair, http2: bool = False, minimum: str = "1.2") -> Listen:
     others = tuple(Certificate(str(each.certificate), str(each.key)) for each in more)
     return Listen(

@@ -27,7 +27,7 @@ import httpx
 import pytest
 
 from tests.backends import Backend, CutShort, Exchange, Gate, saying
-from tests.certificates import Pair, careless, make_pair
+from tests.certificates import Pair, careless
 from tests.proxies import Proxy, free_address
 from tests.waiting import DEADLINE_S, wait_for
 
@@ -35,22 +35,6 @@ from .test_bodies import resident_bytes
 
 MIB = 1 << 20
 NOISE = random.Random(2).randbytes(5 * MIB)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("http2")
-
-
-@pytest.fixture(scope="module")
-def pair(folder: Path) -> Pair:
-    return make_pair(folder, "localhost")
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[Backend]:
-    with Backend() as backend:
-        yield backend
 
 
 def site(backend: Backend, pair: Pair, folder: Path, **more: object) -> dict[str, Any]:

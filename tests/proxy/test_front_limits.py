@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from hyperframe.frame import GoAwayFrame, HeadersFrame, PingFrame, SettingsFrame, WindowUpdateFrame
 
 from tests.backends import Backend, Gate, saying
-from tests.certificates import Pair, make_pair
+from tests.certificates import Pair
 from tests.proxies import Proxy
 from tests.waiting import DEADLINE_S, wait_for
 
@@ -22,22 +21,6 @@ from .test_front import NOISE, Peer, address_of, plain, site
 Codes = h2.errors.ErrorCodes
 PACE_S = 0.05       # shorter than the deadlines below: each byte comes before one is due
 MAX_PACES = 100     # a deadline that can be put off is not met by then
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("http2-limits")
-
-
-@pytest.fixture(scope="module")
-def pair(folder: Path) -> Pair:
-    return make_pair(folder, "localhost")
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[Backend]:
-    with Backend() as backend:
-        yield backend
 
 
 def pace(peer: Peer, piece: bytes) -> bool:

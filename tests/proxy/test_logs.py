@@ -55,12 +55,6 @@ def start(file: Path | str, form: str, backend: Backend, more: Mapping[str, Any]
 
 
 @pytest.fixture(scope="module")
-def backend() -> Iterator[Backend]:
-    with Backend() as backend:
-        yield backend
-
-
-@pytest.fixture(scope="module")
 def as_json(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, Path]]:
     file = tmp_path_factory.mktemp("log") / "access.json"
     with start(file, "json", backend) as proxy:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.backends import Backend
-from tests.certificates import Pair, TlsClient, careless, make_pair
+from tests.certificates import Pair, TlsClient, careless
 from tests.clients import Answer, Client, request_bytes
 from tests.proxies import Proxy, free_address
 from tests.waiting import wait_for
@@ -35,22 +35,6 @@ def v2(source: str, tlvs: bytes = b"") -> bytes:
 LOCAL = SIGNATURE + b"\x20\x00\x00\x00"
 UNSPEC = SIGNATURE + b"\x21\x00\x00\x00"
 UNIX = SIGNATURE + b"\x21\x31" + struct.pack("!H", 216) + bytes(216)
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[Backend]:
-    with Backend() as backend:
-        yield backend
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("proxy-protocol")
-
-
-@pytest.fixture(scope="module")
-def pair(folder: Path) -> Pair:
-    return make_pair(folder, "a.example")
 
 
 def site(backend: Backend, *listen: dict[str, Any], **more: object) -> dict[str, Any]:

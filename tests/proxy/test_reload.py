@@ -16,12 +16,6 @@ from tests.proxies import Proxy, free_address
 from tests.waiting import wait_for
 
 
-@pytest.fixture(scope="module")
-def backend() -> Iterator[Backend]:
-    with Backend() as backend:
-        yield backend
-
-
 def site(backend: Backend, answer: str = "one", **more: object) -> dict[str, object]:
     """A config whose /version says which one it is."""
     return {
