@@ -1,7 +1,8 @@
-"""HOTPATH_REQUIRE_ALL=1 fails what skips; examples have no deadline; the slow go first; fixtures of several folders."""
+"""HOTPATH_REQUIRE_ALL=1 fails what skips; examples have no deadline; Ctrl+C is heard; the slow go first; fixtures."""
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import hypothesis
@@ -16,6 +17,10 @@ hypothesis.settings.register_profile("shrinking", deadline=None)
 hypothesis.settings.register_profile(
     "untimed", deadline=None, phases=[hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate])
 hypothesis.settings.load_profile("untimed")
+
+# A script that runs us with `&` has made us deaf to Ctrl+C, and so all that we start, whose ear for it is tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_ALL = os.environ.get("HOTPATH_REQUIRE_ALL", "0") not in ("", "0")
 

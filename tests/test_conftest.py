@@ -1,5 +1,6 @@
-"""A skip is a failure once everything is required."""
+"""A skip is a failure once everything is required; tests that a script runs behind itself still hear Ctrl+C."""
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,4 +42,15 @@ def test_a_skip_is_a_failure_only_when_everything_is_required(flags, tmp_path):
 def test_an_expected_failure_is_not_a_skip(tmp_path):
     source = "import pytest\n@pytest.mark.xfail\ndef test_it():\n    assert False\n"
     status, output = outcome({"it": source}, tmp_path, HOTPATH_REQUIRE_ALL="1")
+    assert status == pytest.ExitCode.OK, output
+
+
+@pytest.mark.parametrize("flags", [(), ("--numprocesses", "2")], ids=["alone", "two workers"])
+def test_who_was_started_deaf_to_ctrl_c_hears_it(flags, tmp_path):
+    source = "import signal\ndef test_it():\n    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+    ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        status, output = outcome({"it": source}, tmp_path, *flags)
+    finally:
+        signal.signal(signal.SIGINT, ours)
     assert status == pytest.ExitCode.OK, output
