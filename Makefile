@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV := .venv
 # -P: the root must never be on sys.path, or `core.errors` becomes a second module beside `hotpath.core.errors`.
 PY := $(VENV)/bin/python -P
+# Servers are started a thousand times here: what Python has compiled of them it must be allowed to keep.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -16,18 +18,19 @@ up: build  ## build whatever is missing, start everything (ARGS="--listen 127.0.
 	@exec $(VENV)/bin/hotpath up $(ARGS)
 
 # Cython's own -Werror passes over performance hints, so make looks for them, and touches the culprits: the next try sees them again.
+# Python's flags have -g, which takes gcc a quarter of its time and serves only a debugger: it comes back with CFLAGS=-g.
+C = $(PY) -c 'import sysconfig; print(sysconfig.get_config_var("CFLAGS"))'
 build: $(VENV)/.ready  ## the extension modules, in place
-	@test -n "$$(find -L hotpath -name '*.so' -print -quit)" || echo 'compiling the hot paths: once, some minutes (build.log)'
-	@$(PY) setup.py build_ext --inplace --parallel $$(nproc) > build.log 2>&1 || { cat build.log; exit 1; }
+	@CFLAGS="$$($(C)) -g0 $(CFLAGS)" $(PY) setup.py build_ext --inplace --parallel $$(nproc) > build.log 2>&1 || { cat build.log; exit 1; }
 	@! grep "performance hint" build.log || { touch $$(grep -o 'hotpath/[^: ]*\.p[xy][dx]' build.log | sort -u); exit 1; }
 
 test:  ## set up what the tests need, then style, types and all tests (ARGS="tests/core -k ring")
 	@.ci/packages build test
-	@$(MAKE) --no-print-directory --keep-going style types pytest
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 style types pytest
 
-# So many tests at a time, more than there are CPUs, as many only wait: files go whole to one worker, which has servers of its own.
-# N=0: in one process, as bare pytest.
-N := 3
+# So many tests at a time, twice as many as small machines have CPUs, as tests mostly wait: files go whole to one worker, which has
+# servers of its own. N=0: in one process, as bare pytest.
+N := 4
 pytest: build $(VENV)/.dev
 	@$(VENV)/bin/pytest --numprocesses $(N) --dist loadfile --no-loadscope-reorder $(ARGS)
 
