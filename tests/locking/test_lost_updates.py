@@ -15,10 +15,11 @@ from tests.locking.rows import Plain, Tally, store, value_of
 from tests.waiting import DEADLINE_S
 
 WORKERS = 32
-UNITS = 20          # of each worker
-MANY = {"optimistic": 79}   # where they meet most often; `bench locking` counts ten thousand under every policy
-EACH = 4            # rows in a unit
-ROWS = 256
+UNITS, ROWS = 20, 256   # of each worker, over so many rows
+MOST_ROWS = 1024
+# Where they meet most often; `bench locking` counts ten thousand under every policy.
+MANY = {"optimistic": (79, MOST_ROWS)}
+EACH = 4                # rows in a unit
 SETTINGS = {"attempts": 10_000, "base": 0.002, "cap": 0.05}
 POLICIES = {
     "optimistic": L.Optimistic, "pessimistic": L.Pessimistic, "escalating": L.Escalating, "adaptive": L.Adaptive,
@@ -30,7 +31,7 @@ def many(backend: str, url: str) -> Iterator[Engine]:
     """With a connection for each worker; a commit need not reach the disk."""
     engine = L.engine(url, pool_size=WORKERS, lock_timeout=60)
     Tally.metadata.create_all(engine)
-    store(engine, *(Tally(id=n) for n in range(ROWS)), Plain(id=1))
+    store(engine, *(Tally(id=n) for n in range(MOST_ROWS)), Plain(id=1))
     yield engine
     engine.dispose()
 
@@ -58,13 +59,13 @@ def total(engine: Engine) -> int:
 def test_thousands_of_increments_are_all_there(many: Engine, name: str) -> None:
     """By chance different rows, so that they meet in every way."""
     policy = POLICIES.get(name, L.Optimistic)(**SETTINGS)
-    units = MANY.get(name, UNITS)
+    units, rows = MANY.get(name, (UNITS, ROWS))
     stats = L.Stats()
 
     def worker(number: int) -> None:
         chance = random.Random(number)
         for _ in range(units):
-            keys = sorted(chance.sample(range(ROWS), EACH))
+            keys = sorted(chance.sample(range(rows), EACH))
 
             def work(tx: L.Tx, keys: list[int] = keys) -> None:
                 if name == "atomic":
