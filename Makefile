@@ -21,7 +21,9 @@ up: build  ## build whatever is missing, start everything (ARGS="--listen 127.0.
 # Python's flags have -g, which takes gcc a quarter of its time and serves only a debugger: it comes back with CFLAGS=-g.
 C = $(PY) -c 'import sysconfig; print(sysconfig.get_config_var("CFLAGS"))'
 build: $(VENV)/.ready  ## the extension modules, in place
-	@CFLAGS="$$($(C)) -g0 $(CFLAGS)" $(PY) setup.py build_ext --inplace --parallel $$(nproc) > build.log 2>&1 || { cat build.log; exit 1; }
+	@test -n "$$(find -L hotpath -name '*.so' -print -quit)" || echo 'compiling the hot paths: once, some minutes (build.log)'
+	@CFLAGS="$$($(C)) -g0 $(CFLAGS)" $(PY) setup.py build_ext --inplace --parallel $$(nproc) > build.log 2>&1 \
+	    || { cat build.log; exit 1; }
 	@! grep "performance hint" build.log || { touch $$(grep -o 'hotpath/[^: ]*\.p[xy][dx]' build.log | sort -u); exit 1; }
 
 test:  ## set up what the tests need, then style, types and all tests (ARGS="tests/core -k ring")
