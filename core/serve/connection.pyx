@@ -163,8 +163,8 @@ cdef void on_events(Source* source, uint32_t events) noexcept nogil:
 cdef void flush_queued(Deferred* deferred) noexcept nogil:
     cdef connection_t* connection = <connection_t*>(<char*>deferred - (<size_t>&(<connection_t*><size_t>4096).flushing - 4096))
     if connection.stream.source.fd >= 0:
-        if not connection.lingering:
-            connection_flush(connection)
+        if not connection.lingering and connection_flush(connection) and connection.stream.n_unsent and connection.upgraded != NULL:
+            loop_call(connection.server.loop, &connection.callback)     # it has times of its own for who takes too little
     elif connection.exchange == NULL:
         loop_defer(connection.server.loop, &connection.server.sweep)    # which passed us over: we were queued
 

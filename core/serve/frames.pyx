@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t, uint8_t
 
 from hotpath.core.net.epoll cimport loop_defer
 from hotpath.core.net.stream cimport STREAM_FAILED, stream_put, stream_send, stream_send_both
-from hotpath.core.serve.connection cimport REJECTED_SLOW_READER, connection_arm, connection_lost, connection_t
+from hotpath.core.serve.connection cimport REJECTED_SLOW_READER, connection_lost, connection_t
 from hotpath.core.wire.ws.frame cimport MAX_FRAME_HEAD, write_frame_head
 
 cdef enum:
@@ -30,13 +30,7 @@ cdef bint socket_put_frame(socket_t* socket, uint8_t first, const uint8_t* data,
     if socket_is_stale(socket):
         return socket_cut_off(socket)
     if size >= GATHER_BYTES:
-        left = stream_send_both(&connection.stream, head, n, data, size)
-        if left > 0:
-            connection_arm(connection, connection.server.limits.send_ms)
-        if left == STREAM_FAILED:
-            connection_lost(connection)
-            return False
-        return count(socket, n + size)
+        return is_kept(connection, stream_send_both(&connection.stream, head, n, data, size)) and count(socket, n + size)
     if stream_put(&connection.stream, head, n) == STREAM_FAILED:
         connection_lost(connection)
         return False
@@ -45,17 +39,18 @@ cdef bint socket_put_frame(socket_t* socket, uint8_t first, const uint8_t* data,
 
 cdef bint add(socket_t* socket, const uint8_t* data, size_t size) noexcept nogil:
     cdef connection_t* connection = socket.connection
-    cdef Py_ssize_t left
     if connection.stream.n_unsent + size < GATHER_BYTES:
-        left = stream_put(&connection.stream, data, size)
-        loop_defer(connection.server.loop, &connection.flushing)
-    else:
-        left = stream_send(&connection.stream, data, size, False)
-        if left > 0:
-            connection_arm(connection, connection.server.limits.send_ms)
+        return is_kept(connection, stream_put(&connection.stream, data, size))
+    return is_kept(connection, stream_send(&connection.stream, data, size, False))
+
+
+cdef bint is_kept(connection_t* connection, Py_ssize_t left) noexcept nogil:
+    """What did not leave at once is sent at the end of the turn; what the kernel does not take even then, is timed from there."""
     if left == STREAM_FAILED:
         connection_lost(connection)
         return False
+    if left:
+        loop_defer(connection.server.loop, &connection.flushing)
     return True
 
 

@@ -23,6 +23,7 @@ cdef class WebSocket(Upgraded):
     cdef Deflate deflate
     cdef bint deflates
     cdef bint finishing         # the handler is done
+    cdef bint slow              # the deadline is that of a client that takes nothing
     cdef int64_t end_ms         # when patience with the end of it ends; 0: it is open, or for ever
     cdef uint64_t turn_at       # c.total_put when others last had their turn
     cdef readonly object subprotocol
@@ -46,7 +47,7 @@ cdef class WebSocket(Upgraded):
     cdef bint deliver(self) except -1
     cdef int on_due(self) except -1
     cdef void arm(self, int64_t after_ms) noexcept
-    cdef void watch_unsent(self) noexcept
+    cdef void keep_time(self) noexcept
     cdef void expect_end(self) noexcept
     cdef int cut_off(self) except -1
     cdef int refuse(self) except -1         # with what the receiver says

@@ -206,7 +206,7 @@ cdef class WebSocket(Upgraded):
 
     cdef int wait_for_room(self) except -1:
         connection_flush(self.c.connection)
-        self.watch_unsent()
+        self.keep_time()
         while (self.c.phase < CLOSE_SENT and self.c.connection.stream.source.fd >= 0
                and self.c.connection.stream.n_unsent > self.c.options.max_unsent // 2):
             park(&self.writers)
@@ -321,12 +321,12 @@ cdef class WebSocket(Upgraded):
             self.deliver()
         if self.c.connection == NULL:
             return 0
-        self.watch_unsent()
         if not link_is_empty(&self.writers):
             if connection.stream.n_unsent and connection.stream.source.fd >= 0:
                 connection_flush(connection)    # of this turn, as in read_some
             if self.c.phase >= CLOSE_SENT or connection.stream.n_unsent <= self.c.options.max_unsent // 4:
                 wake_all(&self.writers, None)
+        self.keep_time()
         return 0
 
     cdef int read(self) except -1:
@@ -362,6 +362,7 @@ cdef class WebSocket(Upgraded):
         if self.n_queued > self.c.options.max_queued or connection.stream.n_unsent > self.c.options.max_unsent // 2:
             self.c.blocked = True
             return False
+        self.c.blocked = False          # also if it was what we send that blocked it, and that has left
         if input != NULL:
             kept = input.end - input.start
             used = self.parse(input.data + input.start, kept)
@@ -528,15 +529,27 @@ cdef class WebSocket(Upgraded):
         self.c.connection.late = False
         connection_arm(self.c.connection, after_ms)
 
-    cdef void watch_unsent(self) noexcept:
-        """A client that takes nothing has the shorter of two times."""
-        cdef int64_t age_ms = self.c.options.age_ms, send_ms = self.c.connection.server.limits.send_ms
-        if self.c.phase == OPEN and age_ms and (age_ms < send_ms or send_ms == 0) and self.c.connection.stream.source.fd >= 0 \
-                and self.c.connection.stream.n_unsent and not self.c.connection.stream.writable:
-            self.arm(age_ms)
+    cdef void keep_time(self) noexcept:
+        """Sets the deadline that counts: what sends arms it for all connections alike, and a close disarms it.
+
+        Until the end has come, a client that takes nothing has the shorter of two times, and is asked anew once it has caught up.
+        """
+        cdef connection_t* connection = self.c.connection
+        cdef int64_t age_ms = self.c.options.age_ms, send_ms = connection.server.limits.send_ms
+        if self.end_ms:
+            self.arm(max(<int64_t>1, self.end_ms - connection.server.loop.now_ms))
+        elif self.c.phase != OPEN or connection.stream.source.fd < 0:
+            return
+        elif connection.stream.n_unsent == 0:
+            if self.slow:
+                self.slow = False
+                self.arm(self.c.options.pong_ms if self.c.pinged else self.c.options.ping_ms)
+        elif not connection.stream.writable:
+            self.slow = True
+            if age_ms and (age_ms < send_ms or send_ms == 0):
+                self.arm(age_ms)
 
     cdef void expect_end(self) noexcept:
-        """From now `close_ms`, also if the deadline is meanwhile that of a slow client."""
         self.arm(self.c.options.close_ms)
         self.end_ms = self.c.connection.server.loop.now_ms + self.c.options.close_ms if self.c.options.close_ms else 0
 
