@@ -12,13 +12,14 @@ from libc.string cimport memcpy
 from hotpath.core.net.buffer cimport Buffer
 from hotpath.core.net.epoll cimport SCRATCH_BYTES, loop_call, loop_t
 from hotpath.core.net.linux cimport SO_SNDBUF, SOL_SOCKET, setsockopt
-from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_flush, stream_recv
+from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_error, stream_flush, stream_recv
 from hotpath.core.serve.assembly cimport assembly_add, assembly_free
 from hotpath.core.serve.connection cimport (
     LAST_OURS, REJECTED_SLOW_READER, connection_arm, connection_drop_input, connection_end, connection_keep, connection_lost)
 from hotpath.core.serve.exchange cimport Server
 from hotpath.core.serve.outbox cimport (
-    PACKED_WINDOW_BITS, block_drop, block_make, block_packed, outbox_age_ms, outbox_clear, outbox_flush, outbox_hand_over, outbox_put, outbox_trim, spool_close, spool_open)
+    PACKED_WINDOW_BITS, block_drop, block_make, block_packed, outbox_age_ms, outbox_clear, outbox_flush, outbox_hand_over,
+    outbox_put, outbox_trim, spool_close, spool_open)
 from hotpath.core.serve.table cimport Route
 from hotpath.core.wire.ws.frame cimport (
     BROKEN, CLOSE_ABNORMAL, CLOSE_GOING_AWAY, CLOSE_INTERNAL_ERROR, CLOSE_NO_STATUS, CLOSE_NORMAL, CLOSE_UNSUPPORTED, FIN,
@@ -304,7 +305,7 @@ def attach(Server server, kind, PushOptions options, *, double spacing_s=0.002, 
     """From now on each websocket of `server` is a `kind`, a subclass of PushSocket, and lives without a task.
 
     The handler of its route is called once, with the request and the new socket (made without __init__), behind the 101; when
-    it returns the socket lives on. `spacing_s`: what a busy server waits between two passes over its sockets. `by_ring`: let one
+    it returns the socket lives on, and only then is it read. `spacing_s`: what a busy server waits between two passes over its sockets. `by_ring`: let one
     system call do all sends of a pass, where the kernel can.
     """
     cdef Pusher pusher = Pusher.__new__(Pusher)
@@ -391,7 +392,6 @@ cdef class PushSocket(Upgraded):
         cdef connection_t* connection = exchange.connection
         cdef Route route = exchange.route
         cdef push_limits_t* limits = &self.pusher.options.c
-        self.exchange = None
         self.c.connection, self.c.limits = connection, limits
         self.c.receiver.max_message = self.c.receiver.max_frame = limits.max_message
         self.c.out.stream, self.c.out.spool = &connection.stream, &self.pusher.spool
@@ -411,6 +411,21 @@ cdef class PushSocket(Upgraded):
         except Exception:
             log.exception("websocket handler failed path=%s", exchange.request.path)
             self.close(CLOSE_INTERNAL_ERROR)
+        finally:
+            self.exchange = None
+        return 0
+
+    cdef int attend(self) except -1:
+        """Something happened while the handler waits for something of its own."""
+        cdef connection_t* connection = self.c.connection
+        if self.exchange is None:
+            return 0
+        if connection.stream.source.fd < 0:
+            self.exchange.cancel()
+        elif connection.stream.hung and stream_error(&connection.stream):   # no read tells of a reset: we do none yet
+            connection_lost(connection)
+        else:
+            taken(connection)
         return 0
 
     cdef int look(self) except -1:
@@ -431,6 +446,8 @@ cdef class PushSocket(Upgraded):
         cdef int64_t budget = READ_BUDGET_BYTES
         cdef size_t size
         cdef Py_ssize_t n, used
+        if self.exchange is not None:
+            return 0                    # first the handler, to whose task the connection belongs until then
         while self.c.connection != NULL:
             connection = self.c.connection
             if budget <= 0:

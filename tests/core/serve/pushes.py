@@ -10,6 +10,7 @@ from hotpath.core.serve import Request, Response, Router, WebSocket, push
 from hotpath.core.serve.exchange import Server
 from hotpath.core.serve.outbox import Block
 from hotpath.core.serve.push import Pusher, PushOptions, PushSocket
+from hotpath.core.tasks import Event
 
 # What each test can fill in a moment.
 OPTIONS = PushOptions(frame=1000, queue_soft=100_000, queue_hard=1_000_000, queue_age_s=0.0, ping_s=0.0, close_s=1.0,
@@ -68,6 +69,7 @@ def make(options: PushOptions = OPTIONS, *, by_ring: bool = True) -> Router:
     room: list[Socket] = []
     made: list[Pusher] = []
     numbers = itertools.count()
+    go_on = Event()
 
     def attach(server: Server) -> None:
         # pytest's own handlers keep each record, and so what its traceback refers to.
@@ -98,6 +100,13 @@ def make(options: PushOptions = OPTIONS, *, by_ring: bool = True) -> Router:
         if request.query.get("fail"):
             raise ZeroDivisionError("a secret")
         socket.send("hello")
+        if request.query.get("wait"):
+            go_on.wait()
+
+    @app.route("GET", "/go-on")
+    def let_go_on(request: Request) -> Response:
+        go_on.set()
+        return Response("on")
 
     @app.websocket("/no", authorize=lambda request: False)
     def never(request: Request, socket: WebSocket) -> None:

@@ -41,6 +41,11 @@ def opened(served: Served, target: str = "/ws") -> Client:
     return client
 
 
+def reset(client: Client) -> None:
+    client.sock.setsockopt(sockets_.SOL_SOCKET, sockets_.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
 def counts(served: Served) -> dict[str, int]:
     return fetch(served.address, "/counts").json()
 
@@ -169,6 +174,22 @@ def test_a_failing_handler_is_closed_with_1011_and_forgotten(served: Served):
     wait_for(lambda: counts(served)["alive"] == 0, "the socket to be forgotten")
 
 
+def test_a_handler_that_waits_is_cancelled_when_its_client_is_gone(served: Served):
+    reset(opened(served, "/ws?wait=yes"))
+    wait_for(lambda: counts(served)["alive"] == 0, "the socket to be forgotten")
+
+
+def test_a_handler_that_waits_keeps_its_connection_whatever_the_client_says():
+    with serving(pushes.make(PushOptions(ping_s=0.2))) as served:
+        with opened(served, "/ws?wait=yes") as client:
+            client.send(close_frame(4001))
+            assert client.read() == ("ping", b"")
+        assert counts(served)["alive"] == 1     # and it knows of the client's end
+        fetch(served.address, "/go-on")
+        wait_for(lambda: counts(served)["alive"] == 0, "the socket to be forgotten")
+        assert served.stop() == 0       # the worker counts its connections, and ends with the last
+
+
 def test_who_may_not_is_told_before_the_101(served: Served):
     assert fetch(served.address, "/ws").status == 426
     with Client(served.address) as client:
@@ -180,9 +201,7 @@ def test_who_may_not_is_told_before_the_101(served: Served):
 
 
 def test_a_reset_is_noticed(served: Served):
-    client = opened(served)
-    client.sock.setsockopt(sockets_.SOL_SOCKET, sockets_.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
+    reset(opened(served))
     wait_for(lambda: counts(served)["alive"] == 0, "the socket to be forgotten")
 
 
