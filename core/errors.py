@@ -178,9 +178,9 @@ class ShardUnavailable(HotpathError):
         self.cause = cause
         self.retry_after_s = retry_after_s
 
-    def __reduce__(self) -> tuple[type[ShardUnavailable], tuple[str, str]]:
-        """Pickle by the two fields."""
-        return type(self), (self.shard, self.cause)
+    def __reduce__(self) -> tuple[type[ShardUnavailable], tuple[str, str], dict[str, float]]:
+        """Pickle by the three fields."""
+        return type(self), (self.shard, self.cause), {"retry_after_s": self.retry_after_s}
 
 
 class PoolTimeout(ShardUnavailable):

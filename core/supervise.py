@@ -4,7 +4,6 @@ One thread and one selector, so that forking is safe and each event has one plac
 """
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import selectors
@@ -18,6 +17,7 @@ from functools import partial
 from types import FrameType, TracebackType
 from typing import IO, Self
 
+from .net.linux import die_with_parent
 from .notify import VARIABLE as NOTIFY_VARIABLE
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,6 @@ LONGEST_PAUSE_S = 5.0
 FORGIVEN_AFTER_S = 10.0
 # A line longer than this is cut: a child that never ends its line must not fill our memory.
 MAX_LINE_BYTES = 16 * 1024
-PR_SET_PDEATHSIG = 1            # linux/prctl.h
-LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +205,16 @@ def _output(child: Child) -> IO[bytes]:
 
 def _die_with_parent(parent: int) -> None:
     """Between fork and exec: have the kernel end this process with us, even when we are killed with -9."""
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:      # it died before prctl was called
+    die_with_parent(signal.SIGTERM)
+    if os.getppid() != parent:      # it died before that line
         os._exit(1)
 
 
 def _shown(status: int) -> str:
-    return signal.Signals(-status).name if status < 0 else f"status-{status}"
+    if status >= 0:
+        return f"status-{status}"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:      # a real-time signal
+        return f"signal-{-status}"
 

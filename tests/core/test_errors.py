@@ -2,7 +2,20 @@ import pickle
 
 import pytest
 
-from hotpath.core.errors import ConfigError, HotpathError, LocalProtocolError, ProtocolError, RemoteProtocolError
+from hotpath.core.errors import (
+    ConfigError,
+    ConnectionClosed,
+    DuplicateKey,
+    HotpathError,
+    InvalidRow,
+    KeyExists,
+    ListenError,
+    LocalProtocolError,
+    ProtocolError,
+    RemoteProtocolError,
+    StampMismatch,
+    UncertainOutcome,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,9 +30,20 @@ def test_a_config_error_says_where_and_what(error: ConfigError, sentence: str) -
     assert str(error) == sentence
 
 
-def test_a_config_error_survives_the_way_between_processes() -> None:
-    error = pickle.loads(pickle.dumps(ConfigError("a.yaml", 3, "via", "wrong")))
-    assert (error.file, error.line, error.path, error.message) == ("a.yaml", 3, "via", "wrong")
+@pytest.mark.parametrize("error", [
+    ConfigError("a.yaml", 3, "via", "wrong"),
+    ListenError("127.0.0.1:80", "taken"),
+    ConnectionClosed(4000, "enough"),
+    KeyExists("key", "stamp"),
+    StampMismatch("stamp"),
+    DuplicateKey("table", 7),
+    InvalidRow([{"path": "a", "message": "wrong"}]),
+    UncertainOutcome("shard-1", "gone", retry_after_s=7.0),
+    RemoteProtocolError("too large", 431),
+], ids=lambda error: type(error).__name__)
+def test_an_error_survives_the_way_between_processes(error: HotpathError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
 
 
 def test_a_protocol_error_carries_the_status_to_answer_with() -> None:

@@ -1,4 +1,4 @@
-"""How long is a websocket kept, whatever its client does or leaves undone? Each time is the one its route names, not the server's."""
+"""How long is a websocket kept, whatever its client does? For the times of its route, not those of the server."""
 from __future__ import annotations
 
 import json
