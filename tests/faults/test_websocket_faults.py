@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
+from tests.core.net.peers import reset_on_close
 from tests.echoing import EchoServer, Growth, echo_servers, n_open_files
 from tests.waiting import DEADLINE_S, is_alive, wait_for
 from tests.wsclient import (
@@ -222,7 +223,7 @@ def test_a_thousand_connections_cut_within_a_frame_leave_nothing(server):
         assert n_open_files(pid) >= len(peers)
         for i, peer in enumerate(peers):
             if (turn + i) % 2:      # a reset instead of a FIN
-                peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                reset_on_close(peer.sock)
             peer.sock.close()
     wait_for(lambda: n_open_files(pid) <= before, "the worker to let go of every connection")
     assert server.worker() == pid

@@ -4,7 +4,6 @@ from __future__ import annotations
 import random
 import re
 import socket
-import struct
 import time
 from contextlib import suppress
 
@@ -16,6 +15,7 @@ from hotpath.core.serve.testing import serving
 from hotpath.core.tasks import offload, sleep, spawn, timeout
 from hotpath.core.wire.ws.upgrade import DeflateParameters
 from tests.clients import fetch
+from tests.core.net.peers import reset_on_close
 from tests.waiting import wait_for
 from tests.wsclient import BINARY, CLOSE, CONTINUATION, PING, PONG, RSV1, TEXT, Client, close_payload, connect, frame
 
@@ -64,7 +64,7 @@ def make() -> Router:
             case 12 if dice.random() < 0.1:
                 raise ZeroDivisionError
             case 13 if dice.random() < 0.1:
-                sleep(30)
+                sleep(3600)         # until it is cancelled
 
     @app.websocket("/any", options=hasty)
     def anything(request: Request, socket: WebSocket) -> None:
@@ -118,7 +118,7 @@ def act(client: Client, dice: random.Random) -> bool:
         client.sock.send(data)
     if dice.random() < 0.05:
         if dice.random() < 0.5:
-            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset_on_close(client.sock)
         elif dice.random() < 0.5:
             client.sock.shutdown(socket.SHUT_WR)
             return True

@@ -4,13 +4,13 @@ import os
 import resource
 import signal
 import socket
-import struct
 import threading
 from contextlib import ExitStack
 
 import pytest
 
 from hotpath.core.net.loop import Loop
+from tests.core.net.peers import reset_on_close
 from tests.waiting import DEADLINE_S, wait_for
 
 
@@ -269,7 +269,7 @@ def test_connections_that_are_reset_before_they_are_accepted_do_no_harm(loop, ru
     loop.listen(server, lambda stream: (accepted.append(stream), echo(stream)))
     for _ in range(5):
         peer = socket.create_connection(server.getsockname())
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_on_close(peer)
         peer.close()
     answers = []
     with socket.create_connection(server.getsockname(), timeout=DEADLINE_S) as peer:

@@ -1,43 +1,24 @@
 """What C handlers do to each other within one batch: order, closing a neighbour, putting work off."""
 import errno
-import importlib.util
 import os
 import re
 import socket
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from hotpath.core.net.stream import Stream
+from tests.core.cmodules import compiled
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
 RANK = {i: (2, 1, 0)[i % 3] for i in range(8)}
-
-SETUP = """
-import sys
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-setup(name="c_face", ext_modules=cythonize([Extension("c_face", ["c_face.pyx"])], include_path=[sys.argv.pop()]))
-"""
 
 
 @pytest.fixture(scope="module")
 def c_face(tmp_path_factory):
-    """The Cython module beside this file, compiled against our .pxd files as another project would."""
-    folder = tmp_path_factory.mktemp("c_face")
-    (folder / "c_face.pyx").write_bytes((HERE / "c_face.pyx").read_bytes())
-    done = subprocess.run([sys.executable, "-P", "-c", SETUP, "build_ext", "--inplace", str(ROOT)],
-                          cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    built, = folder.glob("c_face*.so")
-    spec = importlib.util.spec_from_file_location("c_face", built)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The Cython module beside this file."""
+    return compiled(HERE / "c_face.pyx", tmp_path_factory.mktemp("c_face"))
 
 
 @pytest.fixture

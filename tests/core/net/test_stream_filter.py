@@ -1,7 +1,4 @@
 """Through a filter a stream is the same stream: nothing it holds is lost, and what it made counts as unsent."""
-import importlib.util
-import subprocess
-import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -9,31 +6,16 @@ from pathlib import Path
 import pytest
 
 from hotpath.core.net.stream import Stream
+from tests.core.cmodules import compiled
 from tests.core.net.peers import pattern, read_all
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
-
-SETUP = """
-import sys
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-setup(name="c_filter", ext_modules=cythonize([Extension("c_filter", ["c_filter.pyx"])], include_path=[sys.argv.pop()]))
-"""
 
 
 @pytest.fixture(scope="module")
 def c_filter(tmp_path_factory):
-    """The Cython module beside this file, compiled against our .pxd files."""
-    folder = tmp_path_factory.mktemp("c_filter")
-    (folder / "c_filter.pyx").write_bytes((HERE / "c_filter.pyx").read_bytes())
-    done = subprocess.run([sys.executable, "-P", "-c", SETUP, "build_ext", "--inplace", str(ROOT)],
-                          cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    built, = folder.glob("c_filter*.so")
-    spec = importlib.util.spec_from_file_location("c_filter", built)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """The Cython module beside this file."""
+    module = compiled(HERE / "c_filter.pyx", tmp_path_factory.mktemp("c_filter"))
     yield module
     assert module.count_open() == 0
 

@@ -7,6 +7,7 @@ import pytest
 
 from hotpath.core.serve.testing import Served
 from tests.clients import Client, CutShort, chunked, fetch, request_bytes
+from tests.core.net.peers import reset_on_close
 from tests.waiting import wait_for
 
 
@@ -331,8 +332,6 @@ def test_a_foreign_page_or_an_unauthorized_client_gets_403_instead_of_101(served
 # Clients that break off: the server goes on, and counts come back to nothing
 
 def test_resets_at_any_point_leave_nothing_behind(served: Served):
-    import socket
-    import struct
     whole = [
         request_bytes("GET", "/hello"), request_bytes("POST", "/echo", body=b"x" * 100_000),
         request_bytes("GET", "/big/3000000"), request_bytes("GET", "/wait/for-ever"), request_bytes("GET", "/flood"),
@@ -342,7 +341,7 @@ def test_resets_at_any_point_leave_nothing_behind(served: Served):
         for size in (1, len(data) // 2, len(data) - 1, len(data)):
             client = Client(served.address)
             client.send(data[:size])
-            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset_on_close(client.sock)
             client.close()
     page = 'hotpath_connections{state="active"} 1\nhotpath_connections{state="idle"} 0\n'
     wait_for(lambda: page in fetch(served.address, "/metrics").body.decode(), "all of them to be forgotten")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import signal
 import socket as sockets_
-import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -11,6 +10,7 @@ import pytest
 from hotpath.core.serve.push import PushOptions
 from hotpath.core.serve.testing import Served, serving
 from tests.clients import fetch
+from tests.core.net.peers import reset_on_close
 from tests.core.serve import pushes
 from tests.waiting import wait_for
 from tests.wsclient import (
@@ -42,7 +42,7 @@ def opened(served: Served, target: str = "/ws") -> Client:
 
 
 def reset(client: Client) -> None:
-    client.sock.setsockopt(sockets_.SOL_SOCKET, sockets_.SO_LINGER, struct.pack("ii", 1, 0))
+    reset_on_close(client.sock)
     client.close()
 
 
@@ -133,7 +133,7 @@ def test_a_pass_over_many_keeps_each_one_s_order_and_leaves_the_slow_behind(by_r
 def test_the_dead_among_many_disturb_nobody(served: Served):
     clients = [opened(served) for _ in range(200)]
     for client in clients[::3]:
-        client.sock.setsockopt(sockets_.SOL_SOCKET, sockets_.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_on_close(client.sock)
     clients[1].send(frame(TEXT, b"all one"))
     for client in clients[::3]:
         client.close()

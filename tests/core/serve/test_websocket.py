@@ -5,7 +5,6 @@ import re
 import select
 import signal
 import socket as sockets_
-import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
@@ -13,6 +12,7 @@ import pytest
 
 from hotpath.core.serve.testing import Served, serving
 from tests.clients import fetch
+from tests.core.net.peers import reset_on_close
 from tests.core.serve import sockets
 from tests.echoing import Growth
 from tests.waiting import wait_for
@@ -47,7 +47,7 @@ def closing(client: Client) -> bytes | None:
 
 def cut(client: Client) -> None:
     """Gone without a word: a reset."""
-    client.sock.setsockopt(sockets_.SOL_SOCKET, sockets_.SO_LINGER, struct.pack("ii", 1, 0))
+    reset_on_close(client.sock)
     client.close()
 
 

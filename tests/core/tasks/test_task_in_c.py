@@ -1,44 +1,20 @@
 """What C code does to tasks from a callback of the loop: start and wake them at once or in their turn."""
-import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import greenlet
 import pytest
 
 from hotpath.core.net.loop import Loop
 from hotpath.core.tasks import Cancelled, current, spawn, timeout
+from tests.core.cmodules import compiled
 from tests.core.tasks.tasked import in_task, running_loop, spawned, step
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
-
-SETUP = """
-import sys
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-root, greenlet = sys.argv.pop(), sys.argv.pop()
-module = Extension("c_face", ["c_face.pyx"], include_dirs=[greenlet])
-setup(name="c_face", ext_modules=cythonize([module], include_path=[root]))
-"""
 
 
 @pytest.fixture(scope="module")
 def c_face(tmp_path_factory):
-    """The Cython module beside this file, compiled against our .pxd files as another project would."""
-    folder = tmp_path_factory.mktemp("c_face")
-    (folder / "c_face.pyx").write_bytes((HERE / "c_face.pyx").read_bytes())
-    folders = [os.path.dirname(greenlet.__file__), str(ROOT)]
-    done = subprocess.run([sys.executable, "-P", "-c", SETUP, "build_ext", "--inplace", *folders],
-                          cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    built, = folder.glob("c_face*.so")
-    spec = importlib.util.spec_from_file_location("c_face", built)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The Cython module beside this file."""
+    return compiled(HERE / "c_face.pyx", tmp_path_factory.mktemp("c_face"))
 
 
 def in_hub(act):
