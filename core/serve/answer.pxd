@@ -5,7 +5,6 @@ from hotpath.core.serve.connection cimport server_t
 
 cdef enum:
     DATE_BYTES = 37
-    START_BYTES = 128           # write_start never writes more
 
 # Each writes at `out` and answers the place behind it; there must be room.
 cdef uint8_t* put(uint8_t* out, const void* data, size_t size) noexcept nogil

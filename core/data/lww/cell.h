@@ -66,7 +66,6 @@ static inline void write_u64(uint8_t *p, uint64_t n) {
 
 static inline const uint8_t *cell_key(const cell_t *cell) { return (const uint8_t *)(cell + 1); }
 static inline const uint8_t *cell_payload(const cell_t *cell) { return cell_key(cell) + cell->key_size; }
-static inline size_t cell_size(const cell_t *cell) { return sizeof *cell + cell->key_size + cell->payload_size; }
 
 /* Letters and digits, then zeros up to eight bytes. */
 static inline int name_is_sound(uint64_t name) {
