@@ -54,7 +54,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     one.add_argument("--mix", choices=["read", "write", "crud", "scan"], default="crud",
                      help="get by key; durable inserts; insert, get, update, get, delete; pages of 50 rows (default: "
                           "%(default)s)")
-    one.add_argument("--threads", type=be.threads, default=16, metavar="N", help="(default: %(default)s)")
+    one.add_argument("--threads", type=be.threads, default=16, metavar="N",
+                     help="clients at the same time (default: %(default)s)")
     one.add_argument("--seconds", type=be.seconds, default=10.0, metavar="S", help="of each of the two (default: 10)")
     _json(one, "one JSON object")
     return parser.parse_args(argv)

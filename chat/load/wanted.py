@@ -39,7 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--users", type=whole(1, 100_000), default=8, metavar="N",
                         help="accounts that share the sockets; a gateway takes 32 sockets of one unless told otherwise "
                              "(default: %(default)s)")
-    parser.add_argument("--channels", type=whole(1, 10_000), default=4, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--channels", type=whole(1, 10_000), default=4, metavar="N",
+                        help="that they talk in (default: %(default)s)")
     parser.add_argument("--rate", type=positive, default=20.0, metavar="R",
                         help="messages per second, of all users together (default: 20)")
     parser.add_argument("--size", type=whole(1, 100_000), default=120, metavar="N",

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 
+from hotpath import __version__
 from hotpath.core.config import ONE_OR_MANY, Address, Size
 from hotpath.core.scalars import read_size
 from hotpath.core.serve import Options, Request, Response, Router, ServeConfig, WebSocket
@@ -86,6 +87,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         epilog="Signals to the started process: HUP reload, TERM or QUIT drain and stop, USR1 reopen logs, "
                "USR2 upgrade the binary. FILE may hold listen, workers, raw, ws, max_message, max_frame, deflate, "
                "subprotocols and origins, which mean what the flags do, and timeouts, limits, log, pid_file and user.")
+    parser.add_argument("--version", action="version", version=f"hotpath {__version__}")
     # The other servers have it; here it may be left out.
     parser.add_argument("command", nargs="?", choices=["serve"], help=argparse.SUPPRESS)
     add_flags(parser)
