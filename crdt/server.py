@@ -155,8 +155,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Parser(
         prog="hotpath-crdt", allow_abbrev=False,
         description="A last-write-wins dictionary over HTTP that replicates itself.",
-        epilog="`hotpath-crdt COMMAND --help` says more. Exit status: 0 after a clean stop, 1 when it cannot run, 2 for a "
-               "mistake in file or flags.")
+        epilog="`hotpath-crdt COMMAND --help` says more. Exit status: 0 after a clean stop, 1 when it cannot run, "
+               "2 for a mistake in file or flags.")
     parser.add_argument("--version", action="version", version=f"hotpath {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="serve | demo", required=True, parser_class=Parser)
     one = commands.add_parser(
