@@ -160,8 +160,10 @@ class Route(Section, frozen=True):
     respond: Respond | None = None
     redirect: Redirect | None = None
     static: Static | None = None
-    strip_prefix: UrlPath | None = None                         # taken off the path before it is sent on
-    add_prefix: UrlPath | None = None                           # put before the path that is sent on
+    # taken off the path before it is sent on, put back in Location
+    strip_prefix: UrlPath | None = None
+    # put before the path that is sent on, taken off in Location
+    add_prefix: UrlPath | None = None
     rate_limit: Annotated[tuple[Name, ...], ONE_OR_MANY] = ()   # names in `rate_limits`; all of them must agree
     concurrency: Count = 0                                      # requests at the same time, over all workers
     # edits of what servers get: removed first, then set, then added
