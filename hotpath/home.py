@@ -2,14 +2,20 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from hotpath.core.yamltext import Plain, unparse
 
+log = logging.getLogger(__name__)
+
+# For what lies in a home that only its owner may enter, as root's.
+OUTSIDE = Path("/var/lib/hotpath")
 ID = "id"
 CONFIG = "config"
 
@@ -24,6 +30,21 @@ class Home:
     def __init__(self, folder: Path, id: str) -> None:
         self.folder = folder        # absolute
         self.id = id                # of its databases on a server that others use too
+
+    def passable(self, name: str) -> Path:
+        """The folder of a part that, as root, runs programs as somebody else: he must get there.
+
+        Where he may not, it is a link to a folder outside; what the link says, it says for as long as the data live.
+        """
+        path = self.folder / name
+        is_open = all(place.stat().st_mode & stat.S_IXOTH for place in (self.folder, *self.folder.parents))
+        if os.geteuid() == 0 and not is_open and not os.path.lexists(path):
+            path.symlink_to(OUTSIDE / f"{self.id}-{name}")
+        real = path.resolve()
+        if path.is_symlink():
+            real.mkdir(parents=True, exist_ok=True)
+            log.info("%s leads to %s: what runs there is not root, and may not pass where the data are", path, real)
+        return real
 
     def write_config(self, name: str, config: Mapping[str, Plain]) -> Path:
         """The file with this configuration, written anew. There may be a password in it."""

@@ -194,7 +194,7 @@ def ide(site: Site) -> tuple[Member, Mapping[str, Listening]]:
     if engines.docker:
         sandbox = {"kind": "docker", "docker_host": engines.docker}
     config: dict[str, Plain] = {
-        "data": site.data("ide"), "listen": str(listening.address), "base_path": "/ide",
+        "data": str(site.home.passable("ide")), "listen": str(listening.address), "base_path": "/ide",
         "auth": {"origins": door.origins}, "preview": {"listen": "127.0.0.1:0"}, "sandbox": sandbox,
         "timeouts": {"drain": DRAIN}, "log": QUIET,
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ide.paths import public_folder
 from tests.waiting import running
 
 ROOT = Path(__file__).parents[1]
@@ -122,8 +123,8 @@ def test_the_whole_house_stands_in_a_fresh_environment(installed, tmp_path):
     try:
         code = "import hotpath.core.net.loop; print(hotpath.__file__, hotpath.core.net.loop.__file__)"
         assert run(installed, "-P", "-c", code, cwd=tmp_path).count(str(site)) == 2
-        command = [str(installed.parent / "hotpath"), "up", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data")]
-        with running(command) as process:
+        command = [str(installed.parent / "hotpath"), "up", "--listen", "127.0.0.1:0", "--data"]
+        with public_folder() as folder, running([*command, str(folder)]) as process:
             url = process.wait_for_output(r"^  (http://\S+?)/ +what runs", 120)[1]
             status = json.loads(urllib.request.urlopen(f"{url}/status.json", timeout=20).read())
             assert [part["name"] for part in status["parts"] if part["well"]] == [

@@ -1,8 +1,12 @@
 """A data directory is one house's at a time, and keeps its name."""
+import os
+
 import pytest
 
+from hotpath import home as homes
 from hotpath.core.config import Section, load
 from hotpath.home import CannotStart, taken
+from tests.ide.paths import public_folder
 
 
 class Kept(Section, frozen=True):
@@ -41,3 +45,21 @@ def test_a_file_in_its_place_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CannotStart, match=r"--data: .*file cannot be used"), taken(tmp_path / "file"):
         pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: who else runs programs as somebody else?")
+def test_what_others_must_reach_is_outside_where_only_its_owner_may_enter(monkeypatch):
+    with public_folder() as folder:
+        monkeypatch.setattr(homes, "OUTSIDE", folder / "outside")
+        with taken(folder / "closed" / "data") as home:
+            (folder / "closed").chmod(0o700)
+            real = home.passable("ide")
+            assert real == folder / "outside" / f"{home.id}-ide"
+            (real / "kept").touch()
+            # And for as long as the data live, whatever may be entered by then.
+            (folder / "closed").chmod(0o755)
+            assert home.passable("ide") == real
+            assert (home.folder / "ide" / "kept").exists()
+        with taken(folder / "open") as home:
+            assert home.passable("ide") == folder / "open" / "ide"
+            assert not (home.folder / "ide").is_symlink()

@@ -114,8 +114,8 @@ def test_a_folder_that_is_too_long_for_a_socket_is_said(tmp_path):
      "hotpath up: argument --only: 'tea' is no part; allowed: proxy, chat, ide, crdt, shard, locking"),
     (["--lisen", "x"], "hotpath: unrecognized arguments: --lisen x; allowed: see --help"),
     (["--listen", "127.0.0.1:0", "--data", "/proc/nothing"],
-     "hotpath up: --data: /proc/nothing cannot be used: No such file or directory; "
-                                  "allowed: a directory, or one to be made"),
+     "hotpath up: --data: /proc/nothing cannot be used: No such file or directory; allowed: a directory, or one to be "
+     "made"),
     (["--listen", "0.0.0.0:0"], "hotpath up: --listen: 0.0.0.0:0 can be reached by others, and most parts ask nobody "
                                 "who they are; allowed: an address of this machine alone, as 127.0.0.1:8080"),
 ], ids=["part", "flag", "data", "exposed"])
