@@ -139,12 +139,14 @@ class Admin:
         self._proxy = proxy
         self._roster = proxy.state.roster
 
-    def router(self, token: str | None) -> Router:
-        """The application. `token`: what `Authorization: Bearer` must say, whatever is asked; None: nothing."""
+    def router(self, token: str | None, *, pages_reach_it: bool) -> Router:
+        """The application. `token`: what `Authorization: Bearer` must say, whatever is asked; None: nothing.
+
+        `pages_reach_it`: whether a browser can connect to where it listens.
+        """
         app = Router()
         app.gate = guard(token, (), realm="hotpath-proxy")
-        admin = self._proxy.config.admin
-        if admin is not None and token is None and not admin.address.is_unix:   # which no page reaches
+        if pages_reach_it and token is None:
             app.gate = by_own_name(app.gate)
         routes: list[tuple[str, str, Callable[..., Response]]] = [
             ("GET", "/healthz", self.health), ("GET", "/metrics", self.metrics),

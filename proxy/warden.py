@@ -37,7 +37,8 @@ class Warden:
         """`token`: of the admin API."""
         self._proxy = proxy
         self._resolver = Resolver(proxy.state.roster, proxy.config.resolve)
-        self.app = Admin(proxy).router(token)
+        admin = proxy.config.admin
+        self.app = Admin(proxy).router(token, pages_reach_it=admin is not None and not admin.address.is_unix)
         self.app.at_worker(self._attach)
         self.app.at_start(self._tend)
         self.app.at_start(self._resolver.run)

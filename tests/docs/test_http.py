@@ -44,7 +44,7 @@ def of(app: Router) -> Iterator[tuple[str, str]]:
 
 def proxy(folder: Path) -> Routes:
     plain = SimpleNamespace(state=SimpleNamespace(roster=None))
-    return of(Admin(cast(Any, plain)).router(None))
+    return of(Admin(cast(Any, plain)).router(None, pages_reach_it=True))
 
 
 def shard(folder: Path) -> Routes:
