@@ -1,14 +1,17 @@
 """The page of a dictionary's replicas in a browser, as its reader sees it."""
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 
 from playwright.sync_api import expect
 
+from tests.browser import Complaints
 from tests.crdt.demos import NAMES
 
-from .chatting import LISTEN_FOR_VIOLATIONS, PATIENCE_MS
+from .chatting import PATIENCE_MS
 
+NOTHING = re.compile("(?!)")       # is forgiven
 AGREE = "All three agree."
 
 
@@ -17,11 +20,8 @@ class View:
 
     def __init__(self, page):
         self.page = page
-        self.complaints = []
+        self.complaints = Complaints(page, NOTHING)
         page.set_default_timeout(PATIENCE_MS)
-        page.add_init_script(LISTEN_FOR_VIOLATIONS)
-        page.on("console", lambda message: self.complaints.append(message.text) if message.type != "log" else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def button(self, name):
         return self.page.get_by_role("button", name=name, exact=True)

@@ -43,7 +43,7 @@ def new_window(browser):
         return view
 
     yield opened
-    complaints = [view.complaints for view in views]
+    complaints = [view.complaints.said for view in views]
     context.close()
     assert not any(complaints)
 

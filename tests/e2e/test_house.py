@@ -12,6 +12,7 @@ from functools import partial
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser import Complaints
 from tests.hotpath.houses import JSON, house_up
 from tests.ide.paths import public_folder
 from tests.locking.page.conftest import View as LockingView
@@ -92,8 +93,8 @@ def seen(context, house, made):
     yield view
     ours = (f"http://{house.address}/", f"ws://{house.address}/", "data:", "blob:")
     assert [url for url in asked if not url.startswith(ours)] == []
-    assert [line for line in view.complaints if not OF_THE_NETWORK.search(line)] == []
-    assert page.evaluate("window.violations ?? []") == []
+    assert [line for line in view.complaints.said if not OF_THE_NETWORK.search(line)] == []
+    assert view.complaints.violations() == []
     assert failed == []
     view.asked_urls = asked
 
@@ -103,9 +104,7 @@ class Plain:
 
     def __init__(self, page):
         self.page = page
-        self.complaints = []
-        page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.complaints = Complaints(page, OF_THE_NETWORK)
 
 
 # ---- what a person does on each page
