@@ -92,10 +92,22 @@ class View:
     def expect_connection(self, state):
         expect(self.page.get_by_role("status")).to_have_attribute("data-connection", state)
 
-    def log_in(self, name, button="Log in"):
+    def enter(self, name, button):
         self.page.get_by_label("Name").fill(name)
         self.page.get_by_label("Password").fill(PASSWORD)
         self.button(button).click()
+
+    def log_in(self, name, button="Log in"):
+        self.enter(name, button)
+        self.expect_connection("live")
+
+    def sign_up(self, name):
+        """Where lines are cut, a browser asks again what was not answered, and is told that its own name is taken."""
+        self.enter(name, "Create account")
+        taken = self.page.get_by_role("alert").filter(has_text="This name is taken")
+        expect(self.page.get_by_role("status").or_(taken)).to_be_visible()
+        if taken.is_visible():
+            self.button("Log in").click()
         self.expect_connection("live")
 
     @property

@@ -114,11 +114,11 @@ def chats(context, house):
     name = some_name("c")
     with seen(context, house, lambda page: ChatView(house, page)) as ann:
         ann.page.goto(f"{house.url}/chat/")
-        ann.log_in(some_name(), "Create account")
+        ann.sign_up(some_name())
         other = context.browser.new_context()
         with seen(other, house, lambda page: ChatView(house, page)) as ben:
             ben.page.goto(f"{house.url}/chat/")
-            ben.log_in(some_name(), "Create account")
+            ben.sign_up(some_name())
             me = ben.page.evaluate("async () => (await (await fetch('/chat/api/me')).json()).user.id")
             channel = ann.page.evaluate(MAKE_CHANNEL, {"name": name, "kind": "public", "members": [me]})["id"]
             for view in (ann, ben):
