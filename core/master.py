@@ -22,6 +22,7 @@ from typing import Protocol
 from . import successor
 from .crew import Crew, Generation, Plan, Slot
 from .errors import ConfigError, HotpathError
+from .exits import cause_of
 from .listen import Listeners, name_of
 from .notices import Notices
 from .notify import READY, STOPPING, notify, reloading
@@ -250,7 +251,7 @@ class Master:
                 return
             if pid == 0:
                 return
-            self._died(pid, successor.cause_of(status))
+            self._died(pid, cause_of(os.waitstatus_to_exitcode(status)))
 
     def _died(self, pid: int, cause: str) -> None:
         if self._upgrade and pid == self._upgrade.pid:

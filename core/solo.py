@@ -24,6 +24,7 @@ from typing import NoReturn, Protocol
 from . import successor
 from .crew import Plan
 from .errors import ConfigError, HotpathError
+from .exits import cause_of
 from .listen import Listeners, name_of
 from .net.linux import die_with_parent
 from .net.loop import Loop
@@ -315,7 +316,7 @@ class Solo:
         # What closes this pipe is its end, so we do not wait long.
         os.kill(upgrade.pid, signal.SIGKILL)
         _, status = os.waitpid(upgrade.pid, 0)
-        log.error("upgrade failed pid=%d cause=%s", upgrade.pid, successor.cause_of(status))
+        log.error("upgrade failed pid=%d cause=%s", upgrade.pid, cause_of(os.waitstatus_to_exitcode(status)))
         try:
             self._pid_file.write()      # it may have got as far as that
         except ConfigError as error:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import MutableMapping
 
@@ -31,14 +30,3 @@ def predecessor_fd(environment: MutableMapping[str, str]) -> int:
     if fd >= 0:
         os.set_inheritable(fd, False)
     return fd
-
-
-def cause_of(status: int) -> str:
-    """`exit 1` or `SIGSEGV`, from what waitpid() says."""
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"exit {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:      # a real-time signal
-        return f"signal {-code}"

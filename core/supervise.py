@@ -17,6 +17,7 @@ from functools import partial
 from types import FrameType, TracebackType
 from typing import IO, Self
 
+from .exits import cause_of
 from .net.linux import die_with_parent
 from .notify import VARIABLE as NOTIFY_VARIABLE
 
@@ -180,7 +181,7 @@ class Supervisor:
         child.due_s = self._now_s() + child.pause_s
         child.restarts += 1
         log.warning("part=%s ended=%s lived_s=%.1f restart_in_s=%.1f",
-                    child.part.name, _shown(child.last_status), lived_s, child.pause_s)
+                    child.part.name, cause_of(child.last_status), lived_s, child.pause_s)
 
     def _kill_group(self, child: Child) -> None:
         """End whatever is left of its process group, and pass on its last words."""
@@ -208,13 +209,3 @@ def _die_with_parent(parent: int) -> None:
     die_with_parent(signal.SIGTERM)
     if os.getppid() != parent:      # it died before that line
         os._exit(1)
-
-
-def _shown(status: int) -> str:
-    if status >= 0:
-        return f"status-{status}"
-    try:
-        return signal.Signals(-status).name
-    except ValueError:      # a real-time signal
-        return f"signal-{-status}"
-

@@ -61,14 +61,14 @@ def test_a_dead_part_starts_again_after_a_pause_that_doubles_up_to_its_limit(cap
             assert child.process is None, "not before it is due"
             clock.now_s = child.due_s
     assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, LONGEST_PAUSE_S, LONGEST_PAUSE_S])
-    assert "part=a ended=status-3" in caplog.text
+    assert "part=a ended=exit 3" in caplog.text
 
 
 def test_a_signal_without_a_name_ends_a_part_like_any_other(caplog):
     code = "import os, signal; os.kill(os.getpid(), signal.SIGRTMIN + 1)"
     with Supervisor([Part("a", [*PYTHON, code])], write=print, now_s=Clock()) as supervisor:
         turn_until(supervisor, lambda: supervisor.children[0].restarts == 1, "its death")
-    assert f"part=a ended=signal-{signal.SIGRTMIN + 1}" in caplog.text
+    assert f"part=a ended=signal {signal.SIGRTMIN + 1}" in caplog.text
 
 
 def test_a_part_that_lived_long_is_forgiven():
