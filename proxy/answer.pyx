@@ -147,7 +147,7 @@ cdef void put_query(const uint8_t* data, const Head* head, writer_t* writer) noe
     put(writer, b"?", 1)
     put(writer, data + head.query.at, head.query.size)
 
-cdef void put_location(const text_t* to, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
+cdef void put_target(const text_t* to, const uint8_t* data, const Head* head, const uint8_t* path, uint32_t path_size,
                        writer_t* writer) noexcept nogil:
     """`to` with {path} put in; the query goes along with the path, unless `to` has one of its own."""
     cdef uint32_t at = 0
@@ -176,6 +176,6 @@ cdef void write_redirect(exchange_t* exchange, const uint8_t* data, const Head* 
                          writer_t* writer) noexcept nogil:
     write_start(exchange, exchange.route.status, writer)
     if is_ours(&exchange.route.response_edits, b"location"):
-        put_location(&exchange.route.answer_body, data, head, path, path_size, writer)
+        put_target(&exchange.route.answer_body, data, head, path, path_size, writer)
     write_length(0, writer)
     write_end(exchange, writer)
