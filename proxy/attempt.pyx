@@ -56,7 +56,7 @@ cdef void forward(exchange_t* exchange, const uint8_t* path, uint32_t path_size)
             count_rejected(relay, REJECTED_CONNECTIONS)
             answer_with(exchange, 503, b"there is no room for a connection to a server", NULL, 1000000)
             return
-        server_failed(exchange.server, relay.loop.now_us)
+        server_failed(exchange)
         exchange.tried |= <uint64_t>1 << (exchange.server.position & 63)
         server_release(exchange)
     if exchange.peer.stream.opened:
@@ -267,7 +267,7 @@ cdef void peer_failed(exchange_t* exchange) noexcept nogil:
         move(exchange, STATE_CONNECT)
         again_fresh(exchange)
         return
-    server_failed(exchange.server, now_us)
+    server_failed(exchange)
     exchange.tried |= <uint64_t>1 << (exchange.server.position & 63)
     if connecting and in_time:
         forward_again(exchange)             # nothing was sent: any method may go on
@@ -286,7 +286,7 @@ cdef void again_fresh(exchange_t* exchange) noexcept nogil:
     cdef const uint8_t* path
     if peer_lease(exchange, True) == NULL:
         if not we_lack_means():
-            server_failed(exchange.server, exchange.relay.loop.now_us)
+            server_failed(exchange)
         exchange.tried |= <uint64_t>1 << (exchange.server.position & 63)
         forward_again(exchange)
     elif exchange.peer.stream.opened:
@@ -299,12 +299,12 @@ cdef void bad_gateway(exchange_t* exchange, const char* why) noexcept nogil:
     if exchange.response_begun:
         break_off(exchange, why)
     else:
-        server_failed(exchange.server, exchange.relay.loop.now_us)
+        server_failed(exchange)
         answer(exchange, 502, why)
 
 cdef void break_off(exchange_t* exchange, const char* why) noexcept nogil:
     """The server failed behind the head of its answer: after what was sent there is no honest end but none."""
-    server_failed(exchange.server, exchange.relay.loop.now_us)
+    server_failed(exchange)
     tell(exchange, why)
     client_lost(exchange.client)
 

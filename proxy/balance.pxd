@@ -13,6 +13,6 @@ cdef server_t* server_lease(exchange_t* exchange, const uint8_t* data, const Hea
 cdef int64_t gauge_enter(int64_t* cells, uint32_t stride, uint32_t n_workers, uint32_t worker) noexcept nogil
 cdef void gauge_leave(int64_t* cells, uint32_t stride, uint32_t worker) noexcept nogil
 cdef void server_release(exchange_t* exchange) noexcept nogil                   # of exchange.server; once
-cdef void server_failed(server_t* server, int64_t now_us) noexcept nogil        # refused, reset, silent: not the client's doing
+cdef void server_failed(exchange_t* exchange) noexcept nogil                    # refused, reset, silent: not the client's doing
 cdef void server_answered(exchange_t* exchange) noexcept nogil                  # the head of a final answer is here
 cdef bint server_is_ejected(const server_t* server, int64_t now_us) noexcept nogil

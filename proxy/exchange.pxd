@@ -108,6 +108,7 @@ cdef struct exchange_t:
     int64_t bytes_received      # from the client: head and body
     int64_t body_received       # payload of the request, for its limit
     int64_t body_sent           # to the client: body alone, for the log
+    int64_t probe_until_us      # it asks an ejected server whether it is back: the date to which it moved the ejection; else 0
     uint64_t tried              # bit per position of a server that failed this request
     Body request_body
     Body response_body

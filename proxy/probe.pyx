@@ -232,7 +232,7 @@ cdef class Request:
 
     def fail(self) -> None:
         """Its server failed it: counted against the server, which will not be chosen for it again. Releases."""
-        server_failed(self.exchange.server, self.probe.loop.c.now_us)
+        server_failed(&self.exchange)
         self.exchange.tried |= 1ULL << (self.exchange.server.position & 63)
         server_release(&self.exchange)
 

@@ -185,7 +185,7 @@ cdef void relay_final(exchange_t* exchange, uint8_t* data, size_t head_size, siz
     cdef size_t n
     cdef Py_ssize_t used
     if may_retry_status(exchange, head.status):
-        server_failed(exchange.server, relay.loop.now_us)
+        server_failed(exchange)
         exchange.tried |= <uint64_t>1 << (exchange.server.position & 63)
         exchange.resends += 1
         peer_close(exchange.peer)

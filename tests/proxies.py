@@ -27,6 +27,8 @@ START_S = 20.0
 
 PATIENCE_S = 10.0
 
+LISTEN = "0A"       # a socket's state in /proc/net/tcp: include/net/tcp_states.h
+
 
 def free_address() -> str:
     """`127.0.0.1:PORT`, free right now."""
@@ -112,8 +114,9 @@ class Proxy:
         new.replace(self.file)
 
     def reload(self, config: Mapping[str, Any]) -> None:
-        """Write a new config, send SIGHUP and wait until the new generation answers."""
+        """Write a new config, send SIGHUP and wait until only the new generation answers."""
         before = self.generation = max(self.generation, self.metric("hotpath_proxy_config_generation"))
+        old = self.children()
         self.write(config)
         self.send_signal(signal.SIGHUP)
 
@@ -124,6 +127,7 @@ class Proxy:
             return self.generation > before
 
         wait_for(taken_over, "the reload")
+        wait_for(lambda: not any(listens(pid) for pid in old), "the old generation to stop listening")
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the master."""
@@ -190,9 +194,16 @@ def listening_inode(port: int) -> str:
     """The inode of the IPv4 socket that listens on `port`. Raises LookupError without one."""
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         columns = line.split()
-        if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == port:
+        if columns[3] == LISTEN and int(columns[1].rpartition(":")[2], 16) == port:
             return columns[9]
     raise LookupError(port)
+
+
+def listens(pid: int) -> bool:
+    """Whether a process holds a listening TCP socket."""
+    held = socket_inodes(pid)
+    rows = [row.split() for table in ("tcp", "tcp6") for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+    return any(columns[3] == LISTEN and columns[9] in held for columns in rows)
 
 
 def socket_inodes(pid: int) -> set[str]:

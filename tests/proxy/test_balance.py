@@ -206,6 +206,23 @@ def test_a_probe_that_fails_ejects_again_at_once() -> None:
     assert {chosen(workers[0]) for _ in range(4)} == {B}
 
 
+def test_what_was_sent_before_the_ejection_neither_ends_nor_lengthens_it() -> None:
+    workers = probes(upstream(A, B, workers=2, passive={"failures": 1, "eject": "10s"}))
+    held = [worker.request(head()) for worker in workers for _ in range(4)]
+    late = [request for request in held if request.lease() == A]
+    assert len(late) == 4
+    fail(workers[0], A)
+    late[0].answered()
+    late[3].answered()
+    assert workers[0].ejected() == workers[1].ejected() == [A]
+    set_clock(workers, NOW_US + 9 * SECOND_US)
+    late[1].fail()
+    assert {chosen(workers[1]) for _ in range(4)} == {B}
+    set_clock(workers, NOW_US + 10 * SECOND_US)
+    late[2].answered()
+    assert Counter(worker.request(head()).lease() for worker in workers for _ in range(5)) == {A: 1, B: 9}
+
+
 def test_a_request_never_goes_twice_to_the_server_that_failed_it() -> None:
     worker = probe(upstream(A, B, C, passive={"failures": 0}))
     request = worker.request(head())

@@ -70,6 +70,7 @@ class Crowd:
         self.heard = [Counter[str]() for _ in range(N_CLIENTS)]
         self._address = address
         self._stop = threading.Event()
+        self._round = 0
         self._threads = [threading.Thread(target=self._ask, args=(i,), daemon=True) for i in range(N_CLIENTS)]
 
     @contextmanager
@@ -88,8 +89,8 @@ class Crowd:
         while not self._stop.is_set():
             try:
                 with Client(self._address) as client:
-                    said_close = False
-                    while not (said_close or self._stop.is_set()):
+                    said_close, began_in = False, self._round
+                    while not (said_close or self._round > began_in or self._stop.is_set()):
                         answer = client.ask("GET", "/")
                         said_close = answer.says_close
                         if answer.status != 200:
@@ -97,6 +98,10 @@ class Crowd:
                         self.heard[i][answer.body.decode()] += 1
             except (CutShort, OSError) as error:
                 self.failures.append(repr(error))
+
+    def reconnect(self) -> None:
+        """Let every client go on on another connection."""
+        self._round += 1
 
     def start_anew(self) -> None:
         """Forget what was heard."""
@@ -125,15 +130,23 @@ class Crowd:
         wait_for(is_quiet, f"nobody to hear {name}")
 
 
-def wait_both_workers_have_clients(proxy: Proxy) -> None:
-    wait_for(lambda: all(row["connections"] for row in ask(proxy, "GET", "/v1/workers").json()), "both to have clients")
+def spread_over_both_workers(proxy: Proxy, crowd: Crowd) -> None:
+    """One worker may have taken all that waited when it woke up: then they connect again, until each has some."""
+    def is_spread() -> bool:
+        if all(row["connections"] for row in ask(proxy, "GET", "/v1/workers").json()):
+            return True
+        crowd.reconnect()
+        crowd.wait_more(2)
+        return False
+
+    wait_for(is_spread, "both workers to have clients")
 
 
 def test_a_server_added_under_load_gets_requests_of_all_workers(backends: dict[str, Backend]) -> None:
     a, b = backends["a"], backends["b"]
     with Proxy(config(a)) as proxy, Crowd(proxy.address).asking() as crowd:
         crowd.wait_more(3)
-        wait_both_workers_have_clients(proxy)
+        spread_over_both_workers(proxy, crowd)
         assert not any(heard["b"] for heard in crowd.heard)
         add(proxy, b)
         crowd.wait_all_hear("b")
@@ -210,7 +223,7 @@ def test_a_killed_worker_comes_back_with_every_change(backends: dict[str, Backen
         wait_for(lambda: len(proxy.workers()) == 2 and not set(before) & set(proxy.workers()), "two other workers")
         with Crowd(proxy.address).asking() as crowd:
             crowd.wait_all_hear("b", "c")
-            wait_both_workers_have_clients(proxy)
+            spread_over_both_workers(proxy, crowd)
             assert not any(heard["a"] for heard in crowd.heard)
 
 
@@ -254,6 +267,8 @@ def test_an_ejected_server_is_called_back(backends: dict[str, Backend]) -> None:
         proxy.stderr.wait_for(f"server ejected upstream=u server={b.address}")
         assert servers(proxy)[b.address]["state"] == "ejected"
         b.on("/", named("b"))
+        crowd.wait_more(1)      # a request that was on its way to b before the ejection is answered by it now
+        crowd.start_anew()
         change(proxy, b, '{"weight": 2}')
         crowd.wait_more(5)
         assert not any(heard["b"] for heard in crowd.heard)
