@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from hotpath.core.wire.http1 cimport Head
-from hotpath.proxy.exchange cimport exchange_t, relay_t
+from hotpath.proxy.exchange cimport exchange_t
 from hotpath.proxy.plan cimport server_t
 
 # A server in service that has not failed this request; NULL: none. Its in-flight gauge counts the request from now on.

@@ -1,7 +1,7 @@
 """Heads as they leave: what a server and a client get to see of each other."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from hotpath.core.wire.http1 cimport Body, Field, Head
+from hotpath.core.wire.http1 cimport Field, Head
 from hotpath.proxy.exchange cimport exchange_t, relay_t
 from hotpath.proxy.plan cimport edits_t, text_t
 

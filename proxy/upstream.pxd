@@ -2,7 +2,6 @@
 from libc.stdint cimport uint8_t
 
 from hotpath.proxy.exchange cimport exchange_t, peer_t, relay_t
-from hotpath.proxy.plan cimport server_t
 
 # A connection to exchange.server, attached to the exchange: an idle one unless `fresh`, else one being opened.
 # NULL: it cannot even be tried (refused at once, no descriptor, no memory).

@@ -12,7 +12,7 @@ from hotpath.core.net.linux cimport (
     AF_UNIX, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, TCP_NODELAY, close, connect, setsockopt, sockaddr, socket)
 from hotpath.core.net.epoll cimport RANK_UPSTREAM, loop_arm, loop_defer
 from hotpath.core.net.stream cimport stream_close, stream_is_quiet, stream_open
-from hotpath.proxy.plan cimport upstream_t
+from hotpath.proxy.plan cimport server_t, upstream_t
 from hotpath.core.net.slab cimport slot_take
 
 cdef enum:

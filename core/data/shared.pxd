@@ -6,24 +6,22 @@ cdef class Block:
     cdef uint8_t* data          # owned
     cdef readonly size_t size   # bytes
 
-# uint64 cells, one row per worker on its own cache lines; a worker adds to its own row with a plain add.
-cdef class Counters:
+# 64-bit cells by name, one row per worker on its own cache lines; a worker adds to its own row with a plain add.
+cdef class Rows:
     cdef Block block
     cdef readonly tuple names
     cdef readonly int workers
     cdef size_t stride          # in cells, from row to row
     cdef int own                # this process's row; -1: not said yet
 
+    cdef uint64_t* words(self, int worker) noexcept nogil
+    cdef int add_to_own(self, Py_ssize_t i, uint64_t n) except -1
+    cdef uint64_t sum_of(self, Py_ssize_t i) except? 0
+
+cdef class Counters(Rows):      # they only grow
     cdef uint64_t* row(self, int worker) noexcept nogil
 
-# int64 cells: as Counters, but they go down too, and clear(worker) empties a dead worker's row.
-cdef class Gauges:
-    cdef Block block
-    cdef readonly tuple names
-    cdef readonly int workers
-    cdef size_t stride          # in cells, from row to row
-    cdef int own                # this process's row; -1: not said yet
-
+cdef class Gauges(Rows):        # they go down too, and clear(worker) empties a dead worker's row
     cdef int64_t* row(self, int worker) noexcept nogil
 
 cdef struct Verdict:

@@ -170,11 +170,6 @@ cdef int checked_row(Py_ssize_t worker, int workers) except -1:
         raise IndexError(f"worker {worker}: there are {workers}")
     return <int>worker
 
-cdef int own_row(int own) except -1:
-    if own < 0:
-        raise RuntimeError("say first which row is this process's: .worker = k")
-    return own
-
 cdef Py_ssize_t checked_index(Py_ssize_t i, tuple names) except -1:
     if not 0 <= i < len(names):
         raise IndexError(f"index {i}: there are {len(names)} names")
@@ -207,11 +202,11 @@ cdef class Block:
         return memoryview(self)
 
 
-cdef class Counters:
-    """Numbers that only grow, one row per worker: a worker killed while counting loses at most what it had not added.
+cdef class Rows:
+    """Numbers with names, one row of them per worker: what Counters and Gauges have in common.
 
-    Each process says once which row is its own, `counters.worker = k`, and then adds without regard to the others.
-    Two processes must not share a row. A new worker goes on in the row of the one it replaces.
+    Each process says once which row is its own, `rows.worker = k`, and then adds without regard to the others.
+    Two processes must not share a row.
     """
 
     def __cinit__(self, names, Py_ssize_t workers):
@@ -221,8 +216,17 @@ cdef class Counters:
         self.block = Block(self.stride * <size_t>self.workers * sizeof(uint64_t))
         self.own = -1
 
-    cdef uint64_t* row(self, int worker) noexcept nogil:
+    cdef uint64_t* words(self, int worker) noexcept nogil:
         return <uint64_t*>self.block.data + <size_t>worker * self.stride
+
+    cdef int add_to_own(self, Py_ssize_t i, uint64_t n) except -1:
+        if self.own < 0:
+            raise RuntimeError("say first which row is this process's: .worker = k")
+        add_own(self.words(self.own) + checked_index(i, self.names), n)
+        return 0
+
+    cdef uint64_t sum_of(self, Py_ssize_t i) except? 0:
+        return sum_of_column(self.words(0), self.stride, self.workers, checked_index(i, self.names))
 
     @property
     def worker(self):
@@ -232,58 +236,45 @@ cdef class Counters:
     @worker.setter
     def worker(self, Py_ssize_t worker):
         self.own = checked_row(worker, self.workers)
+
+    def clear(self, Py_ssize_t worker):
+        """Set a whole row to zero, when nobody adds to it."""
+        clear_row(self.words(checked_row(worker, self.workers)), self.stride)
+
+
+cdef class Counters(Rows):
+    """Numbers that only grow: a worker killed while counting loses at most what it had not added.
+
+    A new worker goes on in the row of the one it replaces.
+    """
+
+    cdef uint64_t* row(self, int worker) noexcept nogil:
+        return self.words(worker)
 
     def add(self, Py_ssize_t i, Py_ssize_t n=1):
         """Add `n` to the number at index `i` of this process's row. ValueError: n is negative."""
         if n < 0:
             raise ValueError(f"{n}: a counter only grows")
-        add_own(self.row(own_row(self.own)) + checked_index(i, self.names), <uint64_t>n)
+        self.add_to_own(i, <uint64_t>n)
 
     def total(self, Py_ssize_t i):
         """The sum over all workers of the number at index `i`, modulo 2**64."""
-        return sum_of_column(self.row(0), self.stride, self.workers, checked_index(i, self.names))
-
-    def clear(self, Py_ssize_t worker):
-        """Set a whole row to zero, when nobody adds to it."""
-        clear_row(self.row(checked_row(worker, self.workers)), self.stride)
+        return self.sum_of(i)
 
 
-cdef class Gauges:
-    """Numbers that rise and fall, one row per worker: what a dead worker had risen goes with `clear(worker)`.
-
-    As for Counters, each process says once which row is its own: `gauges.worker = k`.
-    """
-
-    def __cinit__(self, names, Py_ssize_t workers):
-        self.names = checked_names(names)
-        self.workers = checked_workers(workers)
-        self.stride = stride_of(self.names)
-        self.block = Block(self.stride * <size_t>self.workers * sizeof(int64_t))
-        self.own = -1
+cdef class Gauges(Rows):
+    """Numbers that rise and fall: what a dead worker had risen goes with `clear(worker)`."""
 
     cdef int64_t* row(self, int worker) noexcept nogil:
-        return <int64_t*>self.block.data + <size_t>worker * self.stride
-
-    @property
-    def worker(self):
-        """This process's row; None until it is set."""
-        return None if self.own < 0 else self.own
-
-    @worker.setter
-    def worker(self, Py_ssize_t worker):
-        self.own = checked_row(worker, self.workers)
+        return <int64_t*>self.words(worker)
 
     def add(self, Py_ssize_t i, Py_ssize_t n=1):
         """Add `n`, which may be negative, to the number at index `i` of this process's row."""
-        add_own(<uint64_t*>self.row(own_row(self.own)) + checked_index(i, self.names), <uint64_t>n)
+        self.add_to_own(i, <uint64_t>n)
 
     def total(self, Py_ssize_t i):
         """The sum over all workers of the number at index `i`."""
-        return <int64_t>sum_of_column(<uint64_t*>self.row(0), self.stride, self.workers, checked_index(i, self.names))
-
-    def clear(self, Py_ssize_t worker):
-        """Set the row of a dead worker to zero."""
-        clear_row(<uint64_t*>self.row(checked_row(worker, self.workers)), self.stride)
+        return <int64_t>self.sum_of(i)
 
 
 cdef class RateLimiter:
