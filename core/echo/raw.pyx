@@ -18,7 +18,7 @@ from hotpath.core.serve.metrics cimport count_answer
 from hotpath.core.wire.http1 cimport BODY_NONE, METHOD_GET, STRICT, Head, parse_request
 from hotpath.core.wire.ws.frame cimport (
     BROKEN, CLOSE_GOING_AWAY, CLOSE_NO_STATUS, FIN, MAX_CONTROL, MAX_FRAME_HEAD, NEED_MORE, OP_CLOSE, OP_PING, OP_PONG,
-    PIECE_CLOSE, PIECE_DATA, PIECE_PING, Piece, Receiver, receive, take_payload, write_frame_head)
+    PIECE_CLOSE, PIECE_DATA, PIECE_PING, Piece, Receiver, receive, take_piece, write_frame_head)
 
 from hotpath.core.serve.handshake import Opening, judge
 
@@ -137,7 +137,7 @@ cdef bint append(echo_t* echo, const Piece* piece) noexcept nogil:
         if larger == NULL:
             return False
         echo.message, echo.room = larger, room
-    if not take_payload(&echo.receiver, piece, echo.message + echo.n_message):
+    if not take_piece(&echo.receiver, piece, echo.message + echo.n_message):
         return False
     echo.n_message += piece.size
     return True
@@ -150,7 +150,7 @@ cdef int echo_piece(connection_t* connection, Piece* piece, bint is_last) noexce
     cdef uint8_t head[MAX_FRAME_HEAD]
     cdef Py_ssize_t n, left
     if piece.kind == PIECE_CLOSE:
-        if not take_payload(&echo.receiver, piece, payload):
+        if not take_piece(&echo.receiver, piece, payload):
             return -1                   # a reason that is no text
         if not echo.closing and not put_close(connection, piece.close_code):
             return -1
@@ -158,12 +158,12 @@ cdef int echo_piece(connection_t* connection, Piece* piece, bint is_last) noexce
     if echo.closing:
         return 0
     if piece.kind == PIECE_PING:
-        take_payload(&echo.receiver, piece, payload)
+        take_piece(&echo.receiver, piece, payload)
         return 0 if put_frame(connection, FIN | OP_PONG, payload, piece.size) else -1
     if piece.kind != PIECE_DATA:
         return 0
     if piece.starts and piece.ends:
-        if not take_payload(&echo.receiver, piece, payload):
+        if not take_piece(&echo.receiver, piece, payload):
             return -1
         # Our head is shorter than theirs, by the mask: it fits before the payload, where it lies.
         n = write_frame_head(head, FIN | piece.opcode, piece.size, NULL)

@@ -5,7 +5,7 @@ from libc.string cimport memcpy
 
 from hotpath.core.net.epoll cimport INBOX_BYTES
 from hotpath.core.wire.ws.deflate cimport INFLATE_BROKEN, INFLATE_MORE, INFLATE_NO_MEMORY, Progress, deflate_close, inflate_some
-from hotpath.core.wire.ws.frame cimport CLOSE_INVALID_DATA, CLOSE_TOO_BIG, OP_TEXT, take_payload, utf8_feed
+from hotpath.core.wire.ws.frame cimport CLOSE_INVALID_DATA, CLOSE_TOO_BIG, OP_TEXT, take_piece, utf8_feed
 
 cdef enum:
     SMALLEST_ROOM = 4096
@@ -18,14 +18,14 @@ cdef bint assembly_add(assembly_t* assembly, Receiver* receiver, Piece* piece, u
         if piece.compressed:
             receiver.utf8.state = 0
     if piece.compressed:
-        if not take_payload(receiver, piece, <uint8_t*>piece.data) or not add_inflated(assembly, receiver, piece, inbox):
+        if not take_piece(receiver, piece, <uint8_t*>piece.data) or not add_inflated(assembly, receiver, piece, inbox):
             deflate_close(&assembly.inflate)
             return False
         return True
     # Room for a whole frame at once, as far as its claim costs little.
     if not make_room(assembly, receiver, max(piece.size, <size_t>min(piece.frame_size, <int64_t>MOST_CLAIMED))):
         return False
-    if not take_payload(receiver, piece, assembly.data + assembly.size):
+    if not take_piece(receiver, piece, assembly.data + assembly.size):
         return False
     assembly.size += piece.size
     return True

@@ -24,7 +24,7 @@ from hotpath.core.serve.table cimport Route
 from hotpath.core.wire.ws.frame cimport (
     BROKEN, CLOSE_ABNORMAL, CLOSE_GOING_AWAY, CLOSE_INTERNAL_ERROR, CLOSE_NO_STATUS, CLOSE_NORMAL, CLOSE_UNSUPPORTED, FIN,
     MAX_CONTROL, NEED_MORE, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT, PIECE_CLOSE, PIECE_DATA, PIECE_PING, is_close_code,
-    receive, take_payload)
+    receive, take_piece)
 
 import logging
 
@@ -497,7 +497,7 @@ cdef class PushSocket(Upgraded):
     cdef int take(self, Piece* piece) except -1:
         cdef uint8_t* payload = <uint8_t*>piece.data        # ours to change: scratch
         if piece.kind == PIECE_CLOSE:
-            if not take_payload(&self.c.receiver, piece, payload):
+            if not take_piece(&self.c.receiver, piece, payload):
                 refuse(&self.c, self.c.receiver.close_code, self.c.receiver.error)
                 return 0
             if self.c.phase == PUSH_OPEN:
@@ -508,7 +508,7 @@ cdef class PushSocket(Upgraded):
         elif self.c.phase != PUSH_OPEN:
             return 0
         elif piece.kind == PIECE_PING:
-            take_payload(&self.c.receiver, piece, payload)
+            take_piece(&self.c.receiver, piece, payload)
             # Who asks and does not listen gets no answer: RFC 6455 section 5.5.3 wants one to the last ping only.
             if self.c.out.n_unsent <= self.c.limits.soft and not put_now(&self.c, FIN | OP_PONG, payload, piece.size):
                 connection_lost(self.c.connection)
@@ -522,7 +522,7 @@ cdef class PushSocket(Upgraded):
             refuse(&self.c, CLOSE_UNSUPPORTED, b"text messages only")
             return 0
         if piece.starts and piece.ends and not piece.compressed:
-            if not take_payload(&self.c.receiver, piece, payload):
+            if not take_piece(&self.c.receiver, piece, payload):
                 refuse(&self.c, self.c.receiver.close_code, self.c.receiver.error)
                 return 0
             self.on_message(PyUnicode_DecodeUTF8(<char*>payload, <Py_ssize_t>piece.size, NULL))

@@ -25,7 +25,7 @@ from hotpath.core.wire.ws.deflate cimport deflate_bound, deflate_close, deflate_
 from hotpath.core.wire.ws.frame cimport (
     BROKEN, CLOSE_ABNORMAL, CLOSE_GOING_AWAY, CLOSE_INTERNAL_ERROR, CLOSE_NO_STATUS, CLOSE_NORMAL, FIN, MAX_CONTROL, NEED_MORE,
     OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT, PIECE_CLOSE, PIECE_DATA, PIECE_PING, RSV1, is_close_code, receive,
-    take_payload)
+    take_piece)
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
@@ -424,7 +424,7 @@ cdef class WebSocket(Upgraded):
                 self.take_data(piece)
         elif piece.kind == PIECE_PING:
             if self.c.phase < CLOSE_SENT:
-                take_payload(&self.c.receiver, piece, payload)
+                take_piece(&self.c.receiver, piece, payload)
                 self.put(FIN | OP_PONG, payload, piece.size)
         elif piece.kind == PIECE_CLOSE:
             self.take_close(piece)
@@ -432,7 +432,7 @@ cdef class WebSocket(Upgraded):
 
     cdef int take_close(self, Piece* piece) except -1:
         cdef uint8_t* payload = <uint8_t*>piece.data
-        if not take_payload(&self.c.receiver, piece, payload):
+        if not take_piece(&self.c.receiver, piece, payload):
             return self.refuse()
         if self.close_code is None:
             self.close_code = piece.close_code
@@ -451,9 +451,9 @@ cdef class WebSocket(Upgraded):
         if piece.starts and piece.ends and not piece.compressed:
             if piece.opcode == OP_BINARY:
                 message = PyBytes_FromStringAndSize(NULL, piece.size)
-                take_payload(&self.c.receiver, piece, <uint8_t*>PyBytes_AS_STRING(message))
+                take_piece(&self.c.receiver, piece, <uint8_t*>PyBytes_AS_STRING(message))
             else:
-                if not take_payload(&self.c.receiver, piece, payload):
+                if not take_piece(&self.c.receiver, piece, payload):
                     return self.refuse()
                 message = PyUnicode_DecodeUTF8(<char*>payload, piece.size, NULL)
             return self.enqueue(message)

@@ -73,7 +73,7 @@ cdef Py_ssize_t body_next(Body* body, const uint8_t* data, size_t size, Piece* p
         return NEED_MORE
     while at < size:
         if body.phase == BODY_DATA:
-            return take_payload(body, at, size, piece)
+            return take_data(body, at, size, piece)
         if not take_framing(body, data[at]):
             return BROKEN
         at += 1
@@ -83,7 +83,7 @@ cdef Py_ssize_t body_next(Body* body, const uint8_t* data, size_t size, Piece* p
 
 
 # Payload at `at`, as much of it as there is. Returns where it ends.
-cdef Py_ssize_t take_payload(Body* body, size_t at, size_t size, Piece* piece) noexcept nogil:
+cdef Py_ssize_t take_data(Body* body, size_t at, size_t size, Piece* piece) noexcept nogil:
     cdef size_t n = size - at
     if n > MAX_PIECE:
         n = MAX_PIECE

@@ -19,7 +19,7 @@ from hotpath.core.serve.exchange cimport Exchange, Upgraded
 from hotpath.core.serve.table cimport Route
 from hotpath.core.wire.ws.frame cimport (
     BROKEN, CLOSE_GOING_AWAY, CLOSE_INTERNAL_ERROR, CLOSE_NO_STATUS, CLOSE_NORMAL, CLOSE_UNSUPPORTED, FIN, MAX_CONTROL, MAX_FRAME_HEAD, NEED_MORE,
-    OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT, PIECE_CLOSE, PIECE_DATA, PIECE_PING, Piece, Receiver, receive, take_payload,
+    OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT, PIECE_CLOSE, PIECE_DATA, PIECE_PING, Piece, Receiver, receive, take_piece,
     write_frame_head)
 from hotpath.ide.terminal.relay cimport (
     OWES_LEAD, OWES_SIZE, OWES_START, Relay, relay_ack, relay_attach, relay_input, relay_is_over, relay_leave, relay_resize, relay_sit,
@@ -406,7 +406,7 @@ cdef bint take_message(client_t* client, const uint8_t* data, size_t size, bint 
 cdef bint take(client_t* client, Piece* piece) noexcept nogil:
     cdef uint8_t* payload = <uint8_t*>piece.data        # ours to change: scratch
     if piece.kind == PIECE_CLOSE:
-        if not take_payload(&client.receiver, piece, payload):
+        if not take_piece(&client.receiver, piece, payload):
             refuse(client, client.receiver.close_code, client.receiver.error)
             return False
         if client.phase < CLOSE_SENT:
@@ -416,13 +416,13 @@ cdef bint take(client_t* client, Piece* piece) noexcept nogil:
     if client.phase >= CLOSE_SENT:
         return True
     if piece.kind == PIECE_PING:
-        take_payload(&client.receiver, piece, payload)
+        take_piece(&client.receiver, piece, payload)
         put_control(client, OP_PONG, payload, piece.size)
     elif piece.kind == PIECE_DATA:
         if piece.opcode == OP_TEXT:
             refuse(client, CLOSE_UNSUPPORTED, b"binary messages only")
             return False
-        take_payload(&client.receiver, piece, payload)
+        take_piece(&client.receiver, piece, payload)
         return take_message(client, payload, piece.size, piece.ends)
     return True
 

@@ -27,7 +27,7 @@ from hotpath.core.wire.ws.frame cimport (
     Utf8,
     is_close_code,
     receive,
-    take_payload,
+    take_piece,
     utf8_feed,
     write_frame_head,
 )
@@ -161,7 +161,7 @@ cdef void check_piece(const Receiver* receiver, const Piece* piece, const uint8_
 # Adds the piece to the outcome, as a server would take it.
 cdef void take(Receiver* receiver, Deflate* inflater, Utf8* utf8, const Piece* piece, Outcome* outcome) noexcept nogil:
     cdef uint8_t* payload = <uint8_t*> malloc(piece.size if piece.size else 1)
-    if not take_payload(receiver, piece, payload):
+    if not take_piece(receiver, piece, payload):
         outcome.close_code, outcome.error = receiver.close_code, receiver.error
         free(payload)
         return

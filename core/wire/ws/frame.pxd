@@ -105,4 +105,4 @@ cdef struct Piece:
 cdef Py_ssize_t receive(Receiver* receiver, const uint8_t* data, size_t size, Piece* piece) noexcept nogil
 # Unmasks the piece to `to` (may be piece.data; any room of piece.size) and checks its text: of an uncompressed text message (at its
 # end whole), of a close frame's reason. False: BROKEN, 1007.
-cdef bint take_payload(Receiver* receiver, const Piece* piece, uint8_t* to) noexcept nogil
+cdef bint take_piece(Receiver* receiver, const Piece* piece, uint8_t* to) noexcept nogil

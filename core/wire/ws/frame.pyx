@@ -268,7 +268,7 @@ cdef Py_ssize_t hand_on_control(Receiver* receiver, const uint8_t* data, size_t 
     return head.head_size + length
 
 
-cdef bint take_payload(Receiver* receiver, const Piece* piece, uint8_t* to) noexcept nogil:
+cdef bint take_piece(Receiver* receiver, const Piece* piece, uint8_t* to) noexcept nogil:
     cdef uint32_t state
     if piece.kind == PIECE_CLOSE:
         state = utf8_unmask(BETWEEN, to, piece.data, piece.size, piece.mask)

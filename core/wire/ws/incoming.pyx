@@ -12,7 +12,7 @@ from hotpath.core.wire.ws.deflate cimport (
 from hotpath.core.wire.ws.events cimport BytesMessage, CloseConnection, Event, Message, Ping, Pong, TextMessage
 from hotpath.core.wire.ws.frame cimport (
     BROKEN, CLOSE_INVALID_DATA, CLOSE_TOO_BIG, MAX_CONTROL, NEED_MORE, OP_TEXT, PIECE_CLOSE, PIECE_DATA, PIECE_PING, Piece,
-    Receiver, Utf8, receive, take_payload, utf8_feed)
+    Receiver, Utf8, receive, take_piece, utf8_feed)
 from .codes import CloseReason, ParseFailed, received_code
 
 cdef extern from "Python.h":
@@ -231,11 +231,11 @@ cdef class Incoming:
         cdef bytes keep = self.data         # what piece.data points into
         cdef bint fits
         if piece.size < LONG_PAYLOAD:
-            fits = take_payload(&self.receiver, piece, to)
+            fits = take_piece(&self.receiver, piece, to)
         else:
             self.busy = True
             with nogil:
-                fits = take_payload(&self.receiver, piece, to)
+                fits = take_piece(&self.receiver, piece, to)
             self.busy = False
         if not fits:
             self.fail(self.receiver.close_code, self.receiver.error.decode("ascii"))

@@ -15,7 +15,7 @@ from hotpath.core.wire.ws.deflate cimport (
     deflate_some,
     inflate_some,
 )
-from hotpath.core.wire.ws.frame cimport MAX_FRAME_HEAD, receive, take_payload, utf8_feed
+from hotpath.core.wire.ws.frame cimport MAX_FRAME_HEAD, receive, take_piece, utf8_feed
 
 from dataclasses import dataclass
 
@@ -198,9 +198,9 @@ cdef class Receiver:
         cdef uint8_t* to = <uint8_t*> PyBytes_AS_STRING(payload)
         if piece.size > RELEASES:
             with nogil:
-                is_text = take_payload(&self.state, piece, to)
+                is_text = take_piece(&self.state, piece, to)
         else:
-            is_text = take_payload(&self.state, piece, to)
+            is_text = take_piece(&self.state, piece, to)
         if not is_text:
             return None
         return Piece(
