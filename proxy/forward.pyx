@@ -345,15 +345,18 @@ cdef void write_response(exchange_t* exchange, const uint8_t* data, const Head* 
 cdef void write_end(exchange_t* exchange, writer_t* writer) noexcept nogil:
     cdef limit_t* limit = exchange.limit
     if exchange.limit_shown and limit != NULL:
-        put(writer, b"RateLimit-Policy: ", 18)
-        put_text(writer, &limit.policy)
-        put(writer, b'\r\nRateLimit: "', 14)
-        put_text(writer, &limit.name)
-        put(writer, b'";r=', 4)
-        put_int(writer, exchange.limit_remaining)
-        put(writer, b";t=", 3)
-        put_int(writer, (exchange.limit_reset_us + 999999) // 1000000)
-        put(writer, b"\r\n", 2)
+        if is_ours(&exchange.route.response_edits, b"ratelimit-policy"):
+            put(writer, b"RateLimit-Policy: ", 18)
+            put_text(writer, &limit.policy)
+            put(writer, b"\r\n", 2)
+        if is_ours(&exchange.route.response_edits, b"ratelimit"):
+            put(writer, b'RateLimit: "', 12)
+            put_text(writer, &limit.name)
+            put(writer, b'";r=', 4)
+            put_int(writer, exchange.limit_remaining)
+            put(writer, b";t=", 3)
+            put_int(writer, (exchange.limit_reset_us + 999999) // 1000000)
+            put(writer, b"\r\n", 2)
     if exchange.client.last:
         put(writer, b"Connection: close\r\n\r\n", 21)
     elif exchange.minor == 0:

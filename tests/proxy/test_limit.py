@@ -59,6 +59,15 @@ def test_fields_are_shown_as_asked(headers: str, passed: bool, refused: bool) ->
         assert ("ratelimit" in rate_fields(request.problem(429))) == shown
 
 
+def test_what_a_route_says_of_these_fields_counts() -> None:
+    config = limited({"l": {"rate": "1/m", "headers": "always"}})
+    config["routes"][0]["response_headers"] = {"set": {"RateLimit": "ours"}, "remove": ["RateLimit-Policy"]}
+    request = probe(config).request(head())
+    assert request.take() is None
+    answer = request.reply()
+    assert [field for field in fields_of(answer) if field[0].startswith("ratelimit")] == [("ratelimit", "ours")]
+
+
 def test_of_several_limits_the_tightest_is_shown() -> None:
     limits = {"wide": {"rate": "1/m", "burst": 9}, "tight": {"rate": "1/m", "burst": 3}}
     worker = probe(limited({name: {**limit, "headers": "always"} for name, limit in limits.items()}))
