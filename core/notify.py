@@ -25,7 +25,8 @@ def notify(*words: str) -> None:
         return
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.settimeout(PATIENCE_S)
-        sock.sendto("\n".join(words).encode(), f"\0{place[1:]}" if place[0] == "@" else place)
+        # A path in a reason need not be UTF-8, and must not end who tells it.
+        sock.sendto("\n".join(words).encode(errors="replace"), f"\0{place[1:]}" if place[0] == "@" else place)
 
 
 def reloading() -> None:

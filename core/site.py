@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -125,7 +126,9 @@ def _is_fresh(wanted: Wanted, tag: str, modified_s: int) -> bool:
     if wanted.if_modified_since is None:
         return False
     try:
-        return modified_s <= parsedate_to_datetime(wanted.if_modified_since).timestamp()
+        since = parsedate_to_datetime(wanted.if_modified_since)
+        # The form of asctime() names no zone and means GMT (RFC 9110 section 5.6.7).
+        return modified_s <= (since if since.tzinfo else since.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return False
 

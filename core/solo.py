@@ -143,6 +143,7 @@ class Solo:
         self._upgrade: _Upgrade | None = None
         self._is_open = False
         self._n_stops = 0
+        self._is_stopped_early = False      # before the loop could hear of it
         self._reloading = self._reload_again = False
 
     def run(self) -> int:
@@ -172,7 +173,7 @@ class Solo:
         acts: dict[int, Callable[[], object]] = {
             **dict.fromkeys(STOP_SIGNALS, self._stop), signal.SIGHUP: self._reload,
             signal.SIGUSR1: self._service.reopen_logs, signal.SIGUSR2: self._start_upgrade}
-        with _signals({**dict.fromkeys(acts, _nothing), **dict.fromkeys(STOP_SIGNALS, _arm)}):
+        with _signals({**dict.fromkeys(acts, _nothing), **dict.fromkeys(STOP_SIGNALS, self._stop_early)}):
             log.info("starting pid=%d listen=%s", os.getpid(), ",".join(map(name_of, plan.sockets)))
             if not self._take_over():
                 log.error(ORPHANED)
@@ -215,8 +216,14 @@ class Solo:
         notify(READY)
         if self._reload_again:
             self._reload()
+        if self._is_stopped_early:
+            self._stop()
 
-    # What signals ask for. All but `_arm` run in the loop.
+    # What signals ask for. All but `_stop_early` run in the loop.
+
+    def _stop_early(self, number: int, frame: object) -> None:
+        self._is_stopped_early = True
+        _arm(number, frame)
 
     def _stop(self) -> None:
         self._n_stops += 1

@@ -4,6 +4,7 @@ One thread and one selector, so that forking is safe and each event has one plac
 """
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import selectors
@@ -23,12 +24,14 @@ from .notify import VARIABLE as NOTIFY_VARIABLE
 
 log = logging.getLogger(__name__)
 
-# A child that dies at once is started again after 0.1 s, then twice as late each time; one that lived 10 s is forgiven.
+# A child that dies at once is started again after 0.2 s, then twice as late each time; one that lived 10 s, after 0.1 s.
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 FORGIVEN_AFTER_S = 10.0
 # A line longer than this is cut: a child that never ends its line must not fill our memory.
 MAX_LINE_BYTES = 16 * 1024
+# No process, memory or descriptor left: perhaps later. The other parts go on meanwhile.
+SCARCE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +148,20 @@ class Supervisor:
         env = {**os.environ, "PYTHONUNBUFFERED": "1", **child.part.env}
         # Whether all of us are ready is not a part's to say.
         env.pop(NOTIFY_VARIABLE, None)
-        child.process = subprocess.Popen(
-            child.part.command, env=env,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=child.part.pass_fds,
-            # Its own session: Ctrl-C reaches us alone, and we end the parts in order.
-            start_new_session=True, preexec_fn=partial(_die_with_parent, os.getpid()))
+        try:
+            child.process = subprocess.Popen(
+                child.part.command, env=env,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                pass_fds=child.part.pass_fds,
+                # Its own session: Ctrl-C reaches us alone, and we end the parts in order.
+                start_new_session=True, preexec_fn=partial(_die_with_parent, os.getpid()))
+        except OSError as error:
+            if error.errno not in SCARCE:
+                raise
+            child.pause_s = min(2 * child.pause_s, LONGEST_PAUSE_S)
+            child.due_s = self._now_s() + child.pause_s
+            log.error("part=%s cannot start cause=%s again_s=%.1f", child.part.name, error.strerror, child.pause_s)
+            return
         child.started_s = self._now_s()
         os.set_blocking(_output(child).fileno(), False)
         self._selector.register(_output(child), selectors.EVENT_READ, child)
@@ -166,7 +178,10 @@ class Supervisor:
                 lines.append(child.unfinished)
                 child.unfinished = b""
             for line in lines:
-                self._write(f"{child.part.name:{self._width}} | {line[:MAX_LINE_BYTES].decode(errors='replace')}")
+                self._pass_on(child, line)
+
+    def _pass_on(self, child: Child, line: bytes) -> None:
+        self._write(f"{child.part.name:{self._width}} | {line[:MAX_LINE_BYTES].decode(errors='replace')}")
 
     def _reap(self, child: Child) -> None:
         """If it died: say so, end what it left behind, and settle when it starts again."""
@@ -192,6 +207,9 @@ class Supervisor:
         child.process.wait()
         if _output(child) in self._selector.get_map():
             self._read(child)
+        if child.unfinished:        # the next process must not end this line
+            self._pass_on(child, child.unfinished)
+            child.unfinished = b""
         with suppress(KeyError):
             self._selector.unregister(_output(child))
         _output(child).close()

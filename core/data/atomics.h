@@ -70,7 +70,8 @@ typedef struct {
 #if defined(__x86_64__) && !defined(HOTPATH_PORTABLE_PAIRS)
 
 /* x86-64 loads in program order: if `first` is the same before and after, both belong together, unless the pair was
- * another one in between and came back, which only costs whoever then swaps a second try. */
+ * another one in between and came back, which costs whoever then swaps a second try, and whoever
+ * only looks one wrong verdict. */
 static inline pair_t load_pair(pair_t *at) {
     pair_t seen;
     do {

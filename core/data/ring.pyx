@@ -135,10 +135,10 @@ cdef uint64_t place_of(object key) except? 0:
     return hash_bytes(data, size, 0)
 
 cdef uint32_t points_of(dict conf) except 0:
-    cdef object n = max(1, round(conf["vnodes"] * conf["weight"]))
+    cdef object n = conf["vnodes"] * conf["weight"]     # infinite, if the weight is absurd
     if n > MAX_POINTS:
-        raise ValueError(f"node {conf['nodename']!r}: {n} points, at most {MAX_POINTS} are possible")
-    return n
+        raise ValueError(f"node {conf['nodename']!r}: {n:.0f} points, at most {MAX_POINTS} are possible")
+    return max(1, round(n))
 
 
 cdef int checked_vnodes(object vnodes) except -1:

@@ -1,7 +1,7 @@
 """The payload of a body, moved together: many small chunks are one piece to whoever reads."""
 from libc.string cimport memmove
 
-from hotpath.core.wire.http1 cimport BODY_DONE, BROKEN, NEED_MORE, Piece, body_next
+from hotpath.core.wire.http1 cimport BROKEN, NEED_MORE, Piece, body_next
 
 
 cdef Py_ssize_t take_payload(Body* body, uint8_t* data, size_t size, uint8_t** payload, size_t* n_payload) noexcept nogil:
@@ -10,7 +10,7 @@ cdef Py_ssize_t take_payload(Body* body, uint8_t* data, size_t size, uint8_t** p
     cdef uint8_t* source
     cdef Py_ssize_t used
     cdef Piece piece
-    while at < size and body.phase != BODY_DONE:
+    while at < size and body.phase < body.last:
         used = body_next(body, data + at, size - at, &piece)
         if used == NEED_MORE:
             break

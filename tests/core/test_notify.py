@@ -45,6 +45,11 @@ def test_without_a_manager_nothing_happens(monkeypatch, tmp_path):
     notify.notify(notify.READY)
 
 
+def test_a_reason_that_is_no_utf_8_is_told_all_the_same(manager):
+    notify.notify(notify.READY, f"STATUS=reload failed: {os.fsdecode(b'caf' + bytes([0xe9]))}.yaml is gone")
+    assert manager.hears() == [notify.READY, "STATUS=reload failed: caf?.yaml is gone"]
+
+
 def test_one_in_the_abstract_namespace_hears_us(monkeypatch):
     name = f"hotpath-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:

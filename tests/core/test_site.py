@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
@@ -175,6 +176,20 @@ def test_a_copy_is_as_fresh_as_its_date(site: Site, root: Path, shift_s: int, st
     found = site.find(b"/a.txt", Wanted(if_modified_since=date))
     sent(found)
     assert found.status == status
+
+
+def test_a_date_without_a_zone_is_one_of_gmt(site: Site, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modified = time.gmtime((root / "a.txt").stat().st_mtime)
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        found = site.find(b"/a.txt", Wanted(if_modified_since=time.asctime(modified)))
+        earlier = site.find(b"/a.txt", Wanted(if_modified_since=time.asctime((*modified[:3], 0, 0, 0, *modified[6:]))))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    sent(earlier)
+    assert (found.status, earlier.status) == (304, 200)
 
 
 def test_a_changed_file_has_another_tag(site: Site, tmp_path: Path) -> None:

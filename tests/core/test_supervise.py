@@ -1,7 +1,9 @@
 """Children are kept running while we live, and end when we do, however we do."""
+import errno
 import os
 import re
 import signal
+import subprocess
 import sys
 import textwrap
 
@@ -69,6 +71,32 @@ def test_a_signal_without_a_name_ends_a_part_like_any_other(caplog):
     with Supervisor([Part("a", [*PYTHON, code])], write=print, now_s=Clock()) as supervisor:
         turn_until(supervisor, lambda: supervisor.children[0].restarts == 1, "its death")
     assert f"part=a ended=signal {signal.SIGRTMIN + 1}" in caplog.text
+
+
+def test_last_words_without_an_end_are_passed_on_and_end_no_other_line():
+    lines = []
+    with Supervisor([Part("a", [*PYTHON, "print('last words', end='')"])], write=lines.append,
+                    now_s=Clock()) as supervisor:
+        supervisor._start(supervisor.children[0])
+        supervisor.children[0].process.wait()
+        supervisor._reap(supervisor.children[0])        # before any output was read
+        assert lines == ["a | last words"]
+        assert supervisor.children[0].unfinished == b""
+
+
+def test_a_part_for_which_there_is_no_room_is_started_later(monkeypatch, caplog):
+    clock, lines = Clock(), []
+
+    def refused(*_args, **_kwargs):
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    with Supervisor([Part("a", [*PYTHON, "print('one')"])], write=lines.append, now_s=clock) as supervisor:
+        with monkeypatch.context() as patch:
+            patch.setattr(subprocess, "Popen", refused)
+            supervisor.turn(0)
+        assert "part=a cannot start cause=Resource temporarily unavailable again_s=0.2" in caplog.text
+        clock.now_s = supervisor.children[0].due_s
+        turn_until(supervisor, lambda: lines == ["a | one"], "its line")
 
 
 def test_a_part_that_lived_long_is_forgiven():

@@ -38,7 +38,7 @@ cdef extern from "../words.h" nogil:
     uint8_t lower(uint8_t byte)
 
 
-# One billion terabytes less one byte, as h11.
+# As h11: a hundred million terabytes less one byte.
 cdef int MAX_LENGTH_DIGITS = 20
 
 # The names every message has, in small letters, by NAME_.

@@ -9,6 +9,7 @@ from .frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, Rs
 
 Proto = FrameDecoder | FrameProtocol
 TAIL = b"\x00\x00\xff\xff"      # every message ends with it, and no frame carries it (section 7.2.1)
+EMPTY_LAST_BLOCK = b"\x03\x00"  # fixed codes, and their end at once (RFC 1951 section 3.2.6)
 
 
 class Extension(ABC):
@@ -68,6 +69,23 @@ class Decompressor(Protocol):
 
     def flush(self) -> bytes:
         """What was left out."""
+
+    def copy(self) -> Decompressor:
+        """Another one that stands where this one stands."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the last block is over."""
+
+
+def stands_between_blocks(inflating: Decompressor) -> bool:
+    """Whether a last, empty block could follow: zlib's object does not say where it stands."""
+    probe = inflating.copy()
+    try:
+        probe.decompress(EMPTY_LAST_BLOCK)
+    except zlib.error:
+        return False
+    return probe.eof
 
 
 class WindowBits:
@@ -138,7 +156,7 @@ class PerMessageDeflate(Extension):
         self._enabled = True
 
     def accept(self, offer: str) -> str | None:
-        """Agree to the offered parameters, each no better than our own; None when a window is none of ours."""
+        """Agree, with the windows that the offer names in place of ours, as wsproto; None when zlib has no such window."""
         try:
             windows = self._parameters(offer)
             for name, bits in windows.items():
@@ -194,6 +212,8 @@ class PerMessageDeflate(Extension):
         try:
             data += self._decompressor.flush()
         except zlib.error:
+            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
+        if not stands_between_blocks(self._decompressor):
             return CloseReason.INVALID_FRAME_PAYLOAD_DATA
         if self.server_no_context_takeover if proto.client else self.client_no_context_takeover:
             self._decompressor = None

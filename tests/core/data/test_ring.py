@@ -265,6 +265,7 @@ def test_what_it_answers_is_a_copy():
     (lambda: Ring({"a": {"nodename": "b"}}), ValueError, "should be the same"),
     (lambda: Ring({"a": {"vnodes": 0}}), ValueError, "vnodes 0"),
     (lambda: Ring({"a": 1e9}), ValueError, "at most"),
+    (lambda: Ring({"a": 1e308}), ValueError, "inf points, at most"),
     (lambda: Ring({"a": 50000, "b": 50000}), ValueError, "at most"),
     (lambda: Ring([1]), TypeError, "a node's name is a str, not int"),
     (lambda: Ring(1), TypeError, "iterable"),

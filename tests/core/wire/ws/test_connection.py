@@ -255,6 +255,17 @@ def test_an_extension_in_python_sees_and_changes_each_frame():
     assert told(receiver, [data]) == [("TextMessage", "abc", True, True)]
 
 
+def test_a_compressed_message_that_stops_within_a_block_is_refused_on_either_path():
+    whole = connect(OURS, client=False, extensions=[deflate(OURS)]).send(events.TextMessage(data="World"))
+    assert whole[:1] == b"\xc1"
+    short = b"\xc1\x03" + whole[2:5]
+    for company in ([], [Silent()]):
+        got = told(connect(OURS, client=True, extensions=[deflate(OURS), *company]), [short])
+        assert got[-1][:2] == ("CloseConnection", 1007)
+        assert told(connect(OURS, client=True, extensions=[deflate(OURS), *company]), [whole]) == [
+            ("TextMessage", "World", True, True)]
+
+
 @given(data=st.binary(max_size=200), client=st.booleans(), compressed=st.booleans(), slow=st.booleans(),
        whole=st.booleans())
 def test_any_bytes_give_events_and_at_most_one_refusal(data, client, compressed, slow, whole):
