@@ -24,7 +24,7 @@ from .notify import VARIABLE as NOTIFY_VARIABLE
 
 log = logging.getLogger(__name__)
 
-# A child that dies at once is started again after 0.2 s, then twice as late each time; one that lived 10 s, after 0.1 s.
+# A child that dies at once is started again after 0.2 s, then twice as late each time; one that lived 10 s after 0.1 s.
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 FORGIVEN_AFTER_S = 10.0

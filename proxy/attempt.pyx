@@ -46,6 +46,7 @@ cdef void forward(exchange_t* exchange, const uint8_t* path, uint32_t path_size)
             exchange.retries += 1
             relay.counts.retries[exchange.route.upstream - relay.plan.upstreams] += 1
         tried = exchange.server
+        exchange.timed_out = False
         if peer_lease(exchange, exchange.retried_fresh) != NULL:
             break
         if we_lack_means():

@@ -15,4 +15,5 @@ cdef void gauge_leave(int64_t* cells, uint32_t stride, uint32_t worker) noexcept
 cdef void server_release(exchange_t* exchange) noexcept nogil                   # of exchange.server; once
 cdef void server_failed(exchange_t* exchange) noexcept nogil                    # refused, reset, silent: not the client's doing
 cdef void server_answered(exchange_t* exchange) noexcept nogil                  # the head of a final answer is here
+cdef bint server_has_other(exchange_t* exchange) noexcept nogil                 # one beside exchange.server could take it as well
 cdef bint server_is_ejected(const server_t* server, int64_t now_us) noexcept nogil

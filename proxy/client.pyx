@@ -14,6 +14,9 @@ from hotpath.proxy.exchange cimport peer_t
 from hotpath.proxy.plan cimport plan_trusts
 from hotpath.core.net.slab cimport slot_give, slot_take
 
+cdef extern from *:
+    void full_fence "__sync_synchronize" () nogil
+
 
 cdef client_t* client_new(relay_t* relay) noexcept nogil:
     cdef client_t* made = <client_t*>slot_take(&relay.free_clients, sizeof(client_t))
@@ -150,15 +153,18 @@ cdef bint count_address(client_t* client) noexcept nogil:
     if relay.addresses == NULL:
         return True
     address_cells(client, &first, &second)
+    # First in, then look: of two workers that count the last one at once, at least one sees both.
+    relay.addresses[relay.worker * ADDRESS_CELLS + first] += 1
+    relay.addresses[relay.worker * ADDRESS_CELLS + second] += 1
+    full_fence()
     for worker in range(relay.n_workers):
         a += relay.addresses[worker * ADDRESS_CELLS + first]
         b += relay.addresses[worker * ADDRESS_CELLS + second]
-    if min(a, b) >= relay.plan.connections_per_ip:
-        return False
-    relay.addresses[relay.worker * ADDRESS_CELLS + first] += 1
-    relay.addresses[relay.worker * ADDRESS_CELLS + second] += 1
-    client.counted = True
-    return True
+    client.counted = min(a, b) <= relay.plan.connections_per_ip
+    if not client.counted:
+        relay.addresses[relay.worker * ADDRESS_CELLS + first] -= 1
+        relay.addresses[relay.worker * ADDRESS_CELLS + second] -= 1
+    return client.counted
 
 
 cdef exchange_t* exchange_new(client_t* client) noexcept nogil:

@@ -153,7 +153,8 @@ cdef class Front:
             self.broken = True
             arm(self.client, SOON_MS)       # whoever called has still to return
             return False
-        self.clogged = left > HIGH_BYTES
+        if left > HIGH_BYTES:
+            self.clogged = True         # until the session is told `drained`, whatever little is written in between
         if self.session is not None:
             self.rest()
         return not self.clogged
@@ -196,14 +197,15 @@ cdef class Front:
         """The client sent something, or takes more."""
         cdef client_t* client = self.client
         cdef Py_ssize_t n
+        session = self.session          # which may end in between; as long as it lives we do, its carrier
         if self.clogged and client.stream.n_unsent <= LOW_BYTES:
             self.clogged = False
-            self.session.drained()
+            session.drained()
         # One read a turn: a record of tiny frames is tens of milliseconds of Python.
         if self.client != NULL and not self.broken and client.stream.n_unsent <= HIGH_BYTES:    # else a writable edge comes
             n = stream_recv(&client.stream, client.relay.loop.inbox, INBOX_BYTES)
             if n > 0:
-                self.session.receive(PyBytes_FromStringAndSize(<char*>client.relay.loop.inbox, n))
+                session.receive(PyBytes_FromStringAndSize(<char*>client.relay.loop.inbox, n))
                 if self.client != NULL and client.stream.readable:
                     look_again(&client.stream)
             elif n != STREAM_NOTHING:

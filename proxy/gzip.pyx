@@ -11,6 +11,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.ref cimport Py_INCREF, Py_DECREF
 from libc.stdint cimport int64_t, uint8_t
 
+from hotpath.core.wire.http1 cimport BODY_LENGTH
 from hotpath.proxy.forward cimport CHUNK_LINE_BYTES, put, put_chunk_line
 
 log = logging.getLogger(__name__)
@@ -44,9 +45,13 @@ cdef bint put_zipped(exchange_t* exchange, const uint8_t* payload, size_t n, bin
 cdef int zip_piece(exchange_t* exchange, const uint8_t* payload, size_t n, bint last, writer_t* writer) except -1:
     cdef uint8_t line[CHUNK_LINE_BYTES]
     cdef size_t size, line_size
+    cdef int64_t at_most
     cdef const char* data
     if exchange.zipper == NULL:
-        made = compressor_for(exchange.route.gzip.level, n if last else n + exchange.response_body.left)
+        # Of chunks, and until the close, nobody knows how much will come.
+        at_most = <int64_t>n if last else <int64_t>n + exchange.response_body.left \
+            if exchange.response_body.framing == BODY_LENGTH else <int64_t>1 << MAX_WINDOW_BITS
+        made = compressor_for(exchange.route.gzip.level, at_most)
         Py_INCREF(made)
         exchange.zipper = <void*>made
     compressor = <object>exchange.zipper

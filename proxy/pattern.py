@@ -54,7 +54,7 @@ def fault_of(pattern: str) -> str:
     except (re.error, OverflowError, RecursionError) as error:
         return f"does not compile: {error}"
     cost = _cost(items)
-    starts = 1 if items and str(items[0][0]) == "AT" else LONGEST_PATH
+    starts = 1 if items and str(items[0][1]) in ("AT_BEGINNING", "AT_BEGINNING_STRING") else LONGEST_PATH
     if starts * max(cost.ways, cost.steps) > MAX_STEPS:
         return ("could take for ever on a hostile path; allowed: a ^ in front, no repeat, option or alternative within "
                 "what repeats, and at most two repeats that may run over what follows them (write [^/]+/ for .*/)")

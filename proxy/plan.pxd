@@ -190,7 +190,6 @@ cdef struct plan_t:
     uint32_t n_upstreams
     limit_t* limits
     uint32_t n_limits
-    uint32_t n_servers          # over all upstreams
     network_t* trusted
     uint32_t n_trusted
     Limits head_limits

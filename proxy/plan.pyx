@@ -182,7 +182,6 @@ cdef add_servers(Plan plan, upstream_t* upstream, slots, roster):
         server.in_flight_stride = in_flight.stride
         server.idle_gauge = idle.row(plan.worker) + server.index
         server.upstream = upstream
-        plan.c.n_servers += 1
 
 cdef int read_server(Plan plan, server_t* server) except -1:
     """As its record has it now."""
@@ -218,7 +217,7 @@ cdef int draw_ring(Plan plan, upstream_t* upstream) except -1:
             weights[plan.names[server.index][0].decode()] = server.weight
             positions[plan.names[server.index][0].decode()] = i
     drawn, _, _ = plan.rings.get(<size_t>upstream, (None, None, None))
-    if drawn == weights or not weights:     # of none at all: nobody looks at it
+    if drawn == (weights, positions) or not weights:     # of none at all: nobody looks at it
         return 0
     ring = Ring(weights)
     of_nodes = bytearray(max(1, sizeof(uint16_t) * len(positions)))
@@ -226,7 +225,7 @@ cdef int draw_ring(Plan plan, upstream_t* upstream) except -1:
     upstream.ring_servers = <uint16_t*>PyByteArray_AS_STRING(of_nodes)
     for k, node in enumerate(ring.names):
         upstream.ring_servers[<size_t>k] = positions[node]
-    plan.rings[<size_t>upstream] = weights, ring, of_nodes
+    plan.rings[<size_t>upstream] = (weights, positions), ring, of_nodes
     return 0
 
 cdef add_upstreams(Plan plan, config, roster):

@@ -4,6 +4,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+from contextlib import suppress
 
 from hotpath.core.data.shared import Block, Counters
 from hotpath.core.tasks import sleep
@@ -70,7 +71,8 @@ class Reloads:
         """
         n_ok, n_failed = self.n_ok, self.n_failed
         os.write(self._bell, b"!")
-        os.read(self._heard, 64)        # HUP is on its way; nobody reads here
+        with suppress(BlockingIOError):     # another one who asks has read it
+            os.read(self._heard, 64)        # HUP is on its way; nobody reads here
         waited_s = 0.0
         while self.n_ok == n_ok and waited_s < VERDICT_S:
             if self.n_failed != n_failed:

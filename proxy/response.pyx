@@ -11,7 +11,7 @@ from hotpath.core.wire.http1 cimport (
     BODY_CHUNKED, BODY_DONE, BODY_UNTIL_CLOSE, BROKEN, NEED_MORE, STRICT, Head, body_start, parse_response)
 from hotpath.core.wire.payload cimport take_payload
 from hotpath.proxy.attempt cimport bad_gateway, forward_again, frame_chunk, peer_failed, pump_request, reparse, send_request
-from hotpath.proxy.balance cimport server_answered, server_failed
+from hotpath.proxy.balance cimport server_answered, server_failed, server_has_other
 from hotpath.proxy.coding cimport coding_of
 from hotpath.proxy.ending cimport client_lost, finish
 from hotpath.proxy.exchange cimport (
@@ -173,7 +173,7 @@ cdef bint may_retry_status(exchange_t* exchange, int status) noexcept nogil:
     return upstream.retry_statuses[status >> 6] >> (status & 63) & 1 and exchange.is_safe \
         and exchange.resends < upstream.retry_attempts \
         and (upstream.retry_ms == 0 or exchange.relay.loop.now_us - exchange.began_us < upstream.retry_ms * 1000) \
-        and exchange.resends + 1 < upstream.n_servers
+        and server_has_other(exchange)
 
 cdef void relay_final(exchange_t* exchange, uint8_t* data, size_t head_size, size_t size) noexcept nogil:
     """The head of the final response, `head_size` bytes at `data`, and `size` bytes behind it."""

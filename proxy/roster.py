@@ -99,7 +99,7 @@ class Roster:
                     slot, used=True, backup=server.backup, weight=server.weight, max_connections=server.max_connections,
                     name=str(server.address), resolved=addresses[server.address])
         if before is not None:
-            self._inherit(before)
+            self._inherit(before, config)
         self._at_start = {name: self._terms_of(name) for name in self._slots}
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:      # at the interpreter's end os goes first
@@ -107,12 +107,14 @@ class Roster:
         for fd in getattr(self, "wakes", ()):
             close(fd)
 
-    def _inherit(self, before: Roster) -> None:
+    def _inherit(self, before: Roster, config: ProxyConfig) -> None:
         for upstream, slots in self._slots.items():
             for slot in slots:
                 old = before.slot_of(upstream, self.name_of(slot)) if self.name_of(slot) else None
                 if old is not None:
                     self.records.take_health(slot, before.records, old)
+                    if config.upstreams[upstream].active is None:
+                        self.records.set_down(slot, False)      # nobody checks it any more, and would find it well
 
     @property
     def upstreams(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ import h2.events
 import httpx
 import pytest
 
-from tests.backends import Backend, CutShort, Exchange, Gate, saying
+from tests.backends import Backend, CutShort, Exchange, Gate, Script, saying
 from tests.certificates import Pair, careless
 from tests.proxies import Proxy, free_address
 from tests.waiting import DEADLINE_S, wait_for
@@ -75,11 +75,18 @@ def http(proxy: Proxy) -> Iterator[httpx.Client]:
 class Peer:
     """A client that speaks HTTP/2 by hand."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, room: int | None = None) -> None:
+        """`room`: bytes of SO_RCVBUF, so that the proxy's kernel takes little at a time as well."""
         host, _, port = address.rpartition(":")
         context = careless()
         context.set_alpn_protocols(["h2"])
-        self.sock = context.wrap_socket(socket.create_connection((host, int(port)), DEADLINE_S))
+        raw = socket.socket()
+        raw.settimeout(DEADLINE_S)
+        if room is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)      # their send buffer grows with it
+        raw.connect((host, int(port)))
+        self.sock = context.wrap_socket(raw)
         assert self.sock.selected_alpn_protocol() == "h2"
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="latin-1"))
         self.h2.initiate_connection()
@@ -283,9 +290,8 @@ def test_a_client_that_leaves_ends_all_its_requests(proxy: Proxy, backend: Backe
     wait_for(lambda: proxy.connections() == 0, "the connections to be gone")
 
 
-def test_a_reader_that_stops_makes_the_backend_stop_and_memory_stay_small(proxy: Proxy, backend: Backend) -> None:
-    size, stuck, sent = 64 * MIB, threading.Event(), []
-
+def pouring(size: int, stuck: threading.Event, sent: list[int] | None = None) -> Script:
+    """An answer of so many bytes; tells when it goes no further, and how far it came."""
     def pour(exchange: Exchange) -> None:
         exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
         exchange.connection.sock.settimeout(1.0)  # this long without taking a byte is "stopped"
@@ -294,11 +300,18 @@ def test_a_reader_that_stops_makes_the_backend_stop_and_memory_stay_small(proxy:
             try:
                 done += exchange.connection.sock.send(view[done : done + 65536])
             except TimeoutError:
-                sent.append(done)
+                if sent is not None:
+                    sent.append(done)
                 stuck.set()
                 exchange.connection.sock.settimeout(DEADLINE_S)
 
-    backend.on("/pour", pour)
+    return pour
+
+
+def test_a_reader_that_stops_makes_the_backend_stop_and_memory_stay_small(proxy: Proxy, backend: Backend) -> None:
+    size, stuck = 64 * MIB, threading.Event()
+    sent: list[int] = []
+    backend.on("/pour", pouring(size, stuck, sent))
     with Peer(address_of(proxy)) as peer:
         peer.body(peer.ask("/warm"))
         before = sum(resident_bytes(pid) for pid in proxy.workers())
@@ -313,6 +326,26 @@ def test_a_reader_that_stops_makes_the_backend_stop_and_memory_stay_small(proxy:
         peer.h2.increment_flow_control_window(MIB, stream_id)
         peer.push()
         assert len(peer.body(stream_id)) == size
+
+
+def test_a_slow_reader_who_says_little_things_gets_all_of_it(proxy: Proxy, backend: Backend) -> None:
+    size, stuck = 64 * MIB, threading.Event()
+    sent: list[int] = []
+    backend.on("/much", pouring(size, stuck, sent))
+    with Peer(address_of(proxy), room=8192) as peer:
+        stream_id = peer.ask("/much")
+        peer.h2.increment_flow_control_window(size)
+        peer.h2.increment_flow_control_window(size, stream_id)
+        peer.push()
+        assert stuck.wait(DEADLINE_S), "the backend was never made to wait"
+        n, pings = 0, 0
+        while n < sent[0] + 4 * MIB:
+            for event in peer.h2.receive_data(peer.sock.recv(8192)):
+                n += len(event.data) if isinstance(event, h2.events.DataReceived) else 0
+            if n > pings * 32768:
+                pings += 1
+                peer.h2.ping(b"%08d" % pings)
+                peer.push()
 
 
 def test_a_window_that_stays_closed_costs_the_stream_alone(backend: Backend, pair: Pair, folder: Path) -> None:

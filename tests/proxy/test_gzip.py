@@ -125,6 +125,20 @@ def test_a_large_answer_arrives_whole(site: Site, body: bytes, framing: str) -> 
     assert body is NOISE or len(answer.body) < len(body) // 3
 
 
+def test_a_small_first_chunk_does_not_make_all_windows_small(site: Site) -> None:
+    proxy, backend = site
+
+    def grow(exchange: Exchange) -> None:
+        exchange.body()
+        exchange.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunked(TEXT[:600], TEXT[600:]))
+
+    backend.on("/grow", grow)
+    backend.on("/known", Sent(TEXT, "length", len(TEXT), 1).script)
+    grown, known = (fetch(proxy.address, path, fields=TAKES) for path in ("/grow", "/known"))
+    assert gzip.decompress(grown.body) == gzip.decompress(known.body) == TEXT
+    assert len(grown.body) < 1.1 * len(known.body)
+
+
 def test_each_event_of_a_stream_passes_at_once(site: Site) -> None:
     proxy, backend = site
     read = threading.Semaphore(0)

@@ -28,6 +28,12 @@ def test_a_pattern_that_can_explode_is_refused(pattern: str) -> None:
     assert "for ever" in fault_of(f"^{pattern}")
 
 
+@pytest.mark.parametrize("pattern", [r"\b.*x.*y$", r"\B.*x.*y$", r".*x.*y$"])
+def test_only_what_begins_at_the_beginning_has_an_anchor(pattern: str) -> None:
+    assert "a ^ in front" in fault_of(pattern)
+    assert fault_of(f"^{pattern}") == fault_of(rf"\A{pattern}") == ""
+
+
 @pytest.mark.parametrize(
     "pattern",
     [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.backends import Backend, Exchange, describe, refusing, saying, unanswering
+from tests.backends import Backend, Exchange, Gate, describe, refusing, saying, unanswering
 from tests.clients import Client, fetch
 from tests.proxies import Proxy
 from tests.waiting import wait_for
@@ -49,13 +49,17 @@ def site() -> Iterator[Site]:
             "alone": {"servers": [first.address], "passive": {"failures": 0}, "retry": {"attempts": 0}},
             "closed": pair(closed),
             "silent": pair(silent),
+            "judged": pair(first.address, statuses=[503], attempts=5),
+            "single": {**pair(first.address, statuses=[503], attempts=5), "servers": [first.address]},
+            "slow": pair(first.address),
             "lost": {"servers": [closed], "passive": {"failures": 0}, "retry": {"attempts": 5}},
             "mute": {"servers": [silent], "passive": {"failures": 0}, "retry": {"attempts": 0}},
         }
         config = {
             "timeouts": {"connect": "200ms"},
             "upstreams": upstreams,
-            "routes": [{"name": name, "match": {"prefix": f"/{name}/"}, "upstream": name} for name in upstreams],
+            "routes": [{"name": name, "match": {"prefix": f"/{name}/"}, "upstream": name,
+                        **({"timeouts": {"response": "1500ms"}} if name == "slow" else {})} for name in upstreams],
         }
         with Proxy(config) as proxy:
             yield Site(proxy, first, second)
@@ -142,6 +146,28 @@ def test_the_last_attempt_is_passed_on_whatever_its_status(site: Site) -> None:
         backend.on("/statuses/both", lambda exchange: exchange.answer(b"busy", status=503))
     assert site.ask("statuses", "both") == 503
     assert site.deliveries("statuses", "both") == (1, 1)
+
+
+@pytest.mark.parametrize(("route", "deliveries"), [("judged", (1, 1)), ("single", (1, 0))])
+def test_where_nobody_else_is_left_the_answer_is_passed_on_as_it_is(
+    site: Site, route: str, deliveries: tuple[int, int]
+) -> None:
+    """Also where attempts are left, and free places for servers that may come."""
+    for backend in (site.first, site.second):
+        backend.on(f"/{route}/busy", lambda exchange: exchange.answer(
+            b"busy", status=503, fields=[("Retry-After", "7")]))
+    answer = fetch(site.proxy.address, f"/{route}/busy")
+    assert (answer.status, answer.value("retry-after"), answer.body) == (503, "7", b"busy")
+    assert site.deliveries(route, "busy") == deliveries
+
+
+def test_the_last_failure_is_what_is_told(site: Site) -> None:
+    held = Gate()
+    site.first.on("/slow/x", held)
+    site.second.on("/slow/x", close)
+    assert site.ask("slow", "x") == 502     # not 504: that was the one before
+    held.open()
+    assert site.deliveries("slow", "x") == (1, 1)
 
 
 def dies_on_reuse(exchange: Exchange) -> None:

@@ -268,10 +268,16 @@ def test_a_reload_begins_with_the_file_and_keeps_health() -> None:
         request.release()
     request.fail()
     house.roster.set_down(house.of(B).slot, True)
-    again = House(B, A, before=house.state)
+    again = House(B, A, before=house.state, active={})
     # The clock of a probe stands: by the roster's, the ejection is over.
     assert [(one.address, one.state) for one in again.roster.servers("u")] == [(B, "down"), (A, "up")]
     assert [one.failures for one in again.roster.servers("u")] == [0, 1]
+
+
+def test_without_active_checks_nobody_stays_down() -> None:
+    house = House(A, B, active={})
+    house.roster.set_down(house.of(A).slot, True)
+    assert House(A, B, before=house.state).of(A).state == "up"
 
 
 def test_no_admin_no_spare_slots() -> None:

@@ -156,7 +156,7 @@ class PerMessageDeflate(Extension):
         self._enabled = True
 
     def accept(self, offer: str) -> str | None:
-        """Agree, with the windows that the offer names in place of ours, as wsproto; None when zlib has no such window."""
+        """Agree, with the windows that the offer names in place of ours, as wsproto; None: zlib has no such window."""
         try:
             windows = self._parameters(offer)
             for name, bits in windows.items():
