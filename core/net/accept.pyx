@@ -122,17 +122,21 @@ cdef void look_again(listener_t* listener, int64_t in_ms) noexcept nogil:
     loop_arm(listener.loop, &listener.deadline, listener.loop.now_ms + in_ms)
 
 
-# The wake-up was ours alone (EPOLLEXCLUSIVE), and connections may still wait: the others sleep, so one write wakes them.
-cdef void leave(listener_t* listener) noexcept nogil:
+# The wake-up was ours alone (EPOLLEXCLUSIVE), and connections still wait: the others sleep, so one write wakes them.
+cdef void wake_others(listener_t* listener) noexcept nogil:
     cdef uint64_t one = 1
+    if listener.nudge.fd >= 0:
+        write(listener.nudge.fd, &one, sizeof(one))
+
+
+cdef void leave(listener_t* listener) noexcept nogil:
     # First out, then look: of two that leave at once, one sees that nobody would be left, and stays. What waits wakes it again.
     say(listener, False)
     if not is_at_limit(listener) and not others_accept(listener):
         say(listener, True)
         return
     look_again(listener, TICK_MS)
-    if listener.nudge.fd >= 0:
-        write(listener.nudge.fd, &one, sizeof(one))
+    wake_others(listener)
 
 
 cdef void accept_some(listener_t* listener) noexcept nogil:
@@ -140,7 +144,9 @@ cdef void accept_some(listener_t* listener) noexcept nogil:
     if outcome == TOOK_SHARE:
         leave(listener)
     elif outcome == OUT_OF_MEANS or (outcome == IS_CLOSED and listener.source.fd >= 0):
+        listener.failed = outcome == OUT_OF_MEANS
         look_again(listener, FAILED_PAUSE_MS)
+        wake_others(listener)
 
 
 cdef void on_connections(Source* source, uint32_t events) noexcept nogil:
@@ -150,6 +156,7 @@ cdef void on_connections(Source* source, uint32_t events) noexcept nogil:
 cdef int join(listener_t* listener) noexcept nogil:
     cdef int result = loop_add(listener.loop, &listener.source, EPOLLIN | EPOLLEXCLUSIVE)
     listener.paused = result < 0
+    listener.failed = False
     say(listener, not listener.paused)
     return result
 
@@ -170,15 +177,16 @@ cdef void on_pause_over(Deadline* deadline) noexcept nogil:
         listener.allowance = min(listener.allowance * 2, <uint32_t>MAX_ALLOWANCE)
     elif outcome == TOOK_ALL:
         listener.allowance = 1
+    listener.failed = outcome == OUT_OF_MEANS
     if listener.source.fd >= 0:
-        look_again(listener, FAILED_PAUSE_MS if outcome == OUT_OF_MEANS else TICK_MS)
+        look_again(listener, FAILED_PAUSE_MS if listener.failed else TICK_MS)
 
 
 # Edge-triggered and never read: every write is an edge for every worker, our own included.
 cdef void on_nudge(Source* source, uint32_t events) noexcept nogil:
     cdef listener_t model       # for where the source stands in it
     cdef listener_t* listener = <listener_t*>(<size_t>source - (<size_t>&model.nudge - <size_t>&model))
-    if listener.source.fd < 0 or listener_is_full(listener):
+    if listener.source.fd < 0 or listener.failed or listener_is_full(listener):
         return
     if listener.paused:
         loop_disarm(listener.loop, &listener.deadline)
@@ -250,7 +258,7 @@ cdef int run_door(Callback* callback) except -1:
         stream = self.stream_of(self.accepted.pop(0))
         if stream is not None:
             stream.told(self.on_stream, (stream,))
-    if self.c.listener.source.fd < 0:
+    if self.c.listener.source.fd < 0 and not self.c.callback.queued:    # else the loop still points at us
         self.loop.streams.discard(self)
     return 0
 
@@ -345,12 +353,14 @@ cdef class Listener:
 
     def drain(self) -> None:
         """Accept what already waits, then close: nobody who connected is turned away."""
-        listener_drain(&self.c.listener)
-        loop_call(&self.loop.c, &self.c.callback)
+        if self.c.listener.source.fd >= 0:
+            listener_drain(&self.c.listener)
+            loop_call(&self.loop.c, &self.c.callback)
 
     def close(self) -> None:
         """Stop accepting at once. What was accepted before is still handed over."""
         if self.c.listener.source.fd >= 0:
+            say(&self.c.listener, False)
             loop_disarm(&self.loop.c, &self.c.listener.deadline)
             loop_close(&self.loop.c, &self.c.listener.source)
             self.drop_nudge()

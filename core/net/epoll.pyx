@@ -195,6 +195,7 @@ cdef int loop_init(loop_t* loop) noexcept nogil:
     if loop.epoll_fd < 0 or loop.wake_fd < 0 or pipe2(pipe_fds, O_NONBLOCK | O_CLOEXEC) < 0:
         return -errno
     loop.signal_fd = pipe_fds[1]
+    loop.signals.source.fd = pipe_fds[0]    # loop_free closes both, whatever fails below
     return add_waker(loop, &loop.wake, loop.wake_fd, on_wake) or add_waker(loop, &loop.signals, pipe_fds[0], on_signals)
 
 

@@ -1,4 +1,4 @@
-"""The loop as a Python object; all of epoll.pxd is to be had from here too."""
+"""The loop as a Python object; what handlers need of epoll.pxd is to be had from here too."""
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 

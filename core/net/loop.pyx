@@ -23,6 +23,7 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 cdef enum:
+    FOR_EVER_S = 1000000000     # of a timer: 30 years; what 63 bits of microseconds do not hold would end `run`
     MIN_CANCELLED = 64          # below this many, sweeping the timers' heap is not worth it
 
 
@@ -127,7 +128,7 @@ cdef class Loop:
             raise RuntimeError("the loop is closed" if self.closed else "the loop is running already")
         cdef PyObject* outer = enter_loop(<PyObject*>self)
         self.running = True
-        borrowed = self.take_wakeup_fd()
+        self.take_wakeup_fd()
         try:
             while True:
                 self.run_python()
@@ -142,7 +143,7 @@ cdef class Loop:
             self.c.busy_us = 0
             self.c.stopping = False
             self.running = False
-            if borrowed and not self.handlers:
+            if not self.handlers:
                 self.return_wakeup_fd()
 
     def stop(self) -> None:
@@ -164,6 +165,7 @@ cdef class Loop:
                 enter_loop(outer)
         for number in list(self.handlers):
             self.on_signal(number, None)
+        self.return_wakeup_fd()
         for stream in list(self.streams):
             stream.close()
         self.c.stopping = True
@@ -197,7 +199,8 @@ cdef class Loop:
         cdef Timer timer = Timer.__new__(Timer)
         timer.loop, timer.fn, timer.args = self, fn, args
         self.n_timers += 1
-        heapq.heappush(self.timers, (time.monotonic_ns() // 1000 + int(max(0.0, delay_s) * 1e6), self.n_timers, timer))
+        delay_s = min(max(0.0, delay_s), <double>FOR_EVER_S)
+        heapq.heappush(self.timers, (time.monotonic_ns() // 1000 + int(delay_s * 1e6), self.n_timers, timer))
         self.c.timer_us = self.timers[0][0]
         return timer
 
@@ -267,11 +270,11 @@ cdef class Loop:
             if not self.handlers and not self.running:
                 self.return_wakeup_fd()
             return
+        self.take_wakeup_fd()       # first: `_ignore` alone would lose it
         before = signal.signal(number, self._ignore)
         if number in self.handlers:
             before = self.handlers[number][1]
         self.handlers[number] = (fn, before)
-        self.take_wakeup_fd()
 
     def _ignore(self, number: int, frame: object) -> None:
         """Python's handler of a signal that the loop acts on: the C handler has written it to our pipe already."""

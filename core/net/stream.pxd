@@ -44,7 +44,7 @@ cdef struct stream_t:
     uint8_t shut                # our FIN: 0, SHUT_WANTED until what is unsent has left, SHUT_SENT
     uint8_t opened              # connected (an accepted socket is at once)
     uint8_t arrived             # as `readable`, of the socket alone: a filter may hold bytes when the socket has none
-    uint32_t linger_ms          # stream_linger: how long the peer may do nothing
+    uint32_t linger_ms          # stream_linger: how long the peer may take nothing
     uint32_t n_discarded        # stream_linger: bytes
     void (*on_gone)(stream_t* stream) noexcept nogil   # stream_linger's end: fd is closed, free the owner
 

@@ -204,7 +204,7 @@ cdef Py_ssize_t flush(stream_t* stream, bint more) noexcept nogil:
             buffer_give(stream.loop, buffer)
     if stream.unsent == NULL:
         stream.unsent_last = NULL
-        if stream.shut == SHUT_WANTED:
+        if stream.shut == SHUT_WANTED and stream.opened:    # before that, shutdown(2) would give the connection up
             stream.shut = SHUT_SENT
             shutdown(stream.source.fd, SHUT_WR)
     return stream.n_unsent
@@ -387,7 +387,7 @@ cdef void stream_linger(stream_t* stream, void (*on_gone)(stream_t*) noexcept no
 cdef void push(face_t* face) noexcept nogil:
     cdef Py_ssize_t n = 1
     cdef int64_t budget = FILE_BUDGET_BYTES
-    if face.stream.n_unsent > 0 and stream_flush(&face.stream) < 0:
+    if (face.stream.n_unsent > 0 or face.stream.shut == SHUT_WANTED) and stream_flush(&face.stream) < 0:
         face.error = errno
     while face.file_left > 0 and budget > 0 and n > 0:
         n = stream_sendfile(&face.stream, face.file_fd, &face.file_offset, <size_t>min(face.file_left, budget))
@@ -578,7 +578,7 @@ cdef class Stream:
         """End it; `on_close` follows from the loop, once. No other callback does.
 
         At 0 the kernel is offered what is unsent once, and input not yet read makes it reset the connection. Else what is
-        unsent is sent, then FIN, and input discarded, while the peer does something within `linger_s` (64 KiB at most).
+        unsent is sent, then FIN, and input discarded, while the peer takes something within `linger_s` (64 KiB at most).
         Closing again at 0 cuts a linger short.
         """
         if self.c.stream.source.fd < 0 or (self.c.closing and linger_s > 0):
@@ -648,7 +648,7 @@ cdef class Stream:
         return self.tell_closed()
 
     cdef int tell_closed(self) except -1:
-        if self.c.flushing.queued:      # the loop still points into our memory: next turn
+        if self.c.flushing.queued or self.c.callback.queued:    # the loop still points into our memory: next turn
             loop_call(&self.loop.c, &self.c.callback)
             return 0
         if self not in self.loop.streams:

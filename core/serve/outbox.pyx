@@ -332,8 +332,8 @@ cdef void pass_by_ring(spool_t* spool, outbox_t* outbox) noexcept nogil:
     while outbox != NULL:
         next = outbox.next
         outbox.spooled = False
-        if outbox.stream == NULL or outbox.n == 0 or outbox.stream.unsent != NULL or not outbox.stream.writable \
-                or outbox.stream.source.fd < 0 or (outbox.n > 1 and outbox.n_unsent > GATHER_BYTES):
+        if not spool.ring.is_open or outbox.stream == NULL or outbox.n == 0 or outbox.stream.unsent != NULL \
+                or not outbox.stream.writable or outbox.stream.source.fd < 0 or (outbox.n > 1 and outbox.n_unsent > GATHER_BYTES):
             flush_now(outbox)
             outbox = next
             continue
@@ -341,6 +341,7 @@ cdef void pass_by_ring(spool_t* spool, outbox_t* outbox) noexcept nogil:
             run_ring(spool)
             n_together = 0
             last = NULL
+            continue                        # this one again: a ring that failed is closed by now
         if outbox.n == 1:
             entry = entry_at(outbox, 0)
             add_to_ring(spool, outbox, entry.block.data + outbox.n_sent)
@@ -355,7 +356,8 @@ cdef void pass_by_ring(spool_t* spool, outbox_t* outbox) noexcept nogil:
                 last = outbox
             add_to_ring(spool, outbox, data)
         outbox = next
-    run_ring(spool)
+    if spool.ring.is_open:
+        run_ring(spool)
 
 
 cdef bint is_alike(outbox_t* outbox, outbox_t* other) noexcept nogil:

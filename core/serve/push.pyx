@@ -241,6 +241,8 @@ cdef int attend(Callback* callback) except -1:
         log.exception("websocket failed")
         if self.c.connection != NULL:
             connection_lost(self.c.connection)
+        else:
+            loop_call(self.c.out.spool.loop, &self.c.callback)      # `look` lets go of us at its end, and did not get there
     return 0
 
 

@@ -65,10 +65,15 @@ class Threads:
             raise RuntimeError("only a task can wait: this is a callback of the loop")
         self._room.acquire()
         call = _Call(fn, args, kwargs)
+        if self._n_threads < min(self._n_calls + 1, self._max_threads):
+            try:
+                threading.Thread(target=self._serve, name=f"offload-{self._n_threads + 1}", daemon=True).start()
+                self._n_threads += 1
+            except RuntimeError:        # the system has no more: those that are there will come to it
+                if self._n_threads == 0:
+                    self._room.release()
+                    raise
         self._n_calls += 1
-        if self._n_threads < min(self._n_calls, self._max_threads):
-            self._n_threads += 1
-            threading.Thread(target=self._serve, name=f"offload-{self._n_threads}", daemon=True).start()
         self._calls.put(call)
         try:
             call.done.wait()

@@ -203,6 +203,16 @@ def test_the_last_one_that_accepts_does_not_leave(loop, run_until, server, other
     assert (0 in stayed) == bool(other)
 
 
+@pytest.mark.parametrize("end", ["close", "drain"])
+def test_one_that_has_ended_does_not_say_that_it_accepts(loop, server, end):
+    accepting = shared_gauges(2)
+    listener = loop.listen(server, print, gauges=shared_gauges(2), accepting=accepting, workers=2)
+    assert accepting[0] == 1
+    getattr(listener, end)()
+    getattr(listener, end)()
+    assert accepting[0] == 0
+
+
 @pytest.mark.parametrize("options", [
     {"workers": 2}, {"limit": 1}, {"worker": 1}, {"worker": -1},
     {"limit": -1, "gauges": memoryview(bytearray(8)).cast("q")},

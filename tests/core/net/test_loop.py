@@ -213,6 +213,26 @@ def test_a_signal_runs_its_function_in_the_loop_and_is_given_back(loop):
     assert signal.set_wakeup_fd(-1) == -1
 
 
+def test_a_signal_that_is_given_back_within_the_loop_is_written_to_nobodys_descriptor():
+    """The loop closes its pipe, and the next file that is opened has its number."""
+    loop = Loop()
+    try:
+        loop.on_signal(signal.SIGUSR1, lambda: (loop.on_signal(signal.SIGUSR1, None), loop.stop()))
+        os.kill(os.getpid(), signal.SIGUSR1)
+        loop.run()
+        assert signal.set_wakeup_fd(-1) == -1
+    finally:
+        loop.close()
+
+
+def test_a_timer_beyond_all_time_is_one_for_ever(loop):
+    timers = [loop.call_later(delay_s, print) for delay_s in (1e10, 1e13, 1e300)]
+    loop.call_later(0, loop.stop)
+    loop.run()
+    for timer in timers:
+        timer.cancel()
+
+
 def test_a_signal_wakes_a_loop_that_waits_for_nothing(loop):
     loop.on_signal(signal.SIGUSR1, loop.stop)
     killer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGUSR1))

@@ -4,6 +4,7 @@ import gc
 import hashlib
 import os
 import random
+import select
 import socket
 import sys
 import threading
@@ -31,6 +32,38 @@ def test_an_echo(loop, run_until, pair):
     run_until(lambda: seen)
     run_until(lambda: True)
     assert peer.recv(100) == b"hello"
+
+
+def test_one_that_nobody_holds_lives_until_the_loop_has_let_go_of_it(loop, run_until):
+    """It fails within a call of the loop that the failure itself asks for again."""
+    told = []
+    for _ in range(200):
+        ours, peer = socket.socketpair()
+        stream = Stream(loop, ours)
+        stream.on_close = lambda stream, error: told.append(error)
+        peer.close()
+        stream.write(b"x")
+    del stream
+    run_until(lambda: len(told) == 200)
+
+
+def test_an_end_that_is_asked_for_while_connecting_waits_for_the_connection(loop, run_until):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.socket()
+        ours.setblocking(False)
+        assert ours.connect_ex(server.getsockname()) in (0, errno.EINPROGRESS)
+        stream = Stream(loop, ours, connected=False)
+        stream.shut()
+        seen = []
+        stream.on_data = lambda stream, data: seen.append(data)
+        peer, _ = server.accept()
+        with peer:
+            run_until(lambda: select.select([peer], [], [], 0)[0])
+            assert peer.recv(10) == b""
+            peer.sendall(b"still read")
+            run_until(lambda: seen)
+    assert seen == [b"still read"]
+    stream.close()
 
 
 def test_writes_of_one_turn_leave_in_one_send(loop, run_until):

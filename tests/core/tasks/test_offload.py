@@ -191,6 +191,19 @@ def test_only_a_task_may_call_and_nothing_is_begun_otherwise():
 
 
 @in_task
+def test_threads_that_the_system_refuses_are_made_later(monkeypatch):
+    def refused(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        for _ in range(400):        # more than there is room for
+            with pytest.raises(RuntimeError, match="can't start"):
+                offload(int)
+    assert offload(int) == 0
+
+
+@in_task
 def test_threads_are_agreed_before_they_are_used():
     use_threads(1)
     with pytest.raises(RuntimeError, match="already"):
