@@ -50,6 +50,7 @@ class ProxyGeneration:
         self._config = config
         self.state = state
         self.number = number
+        self.before: ProxyGeneration | None = None      # until that one is retired
         addresses = [listen.address for listen in config.listen]
         admin = [config.admin.address] if config.admin is not None else []
         try:
@@ -133,6 +134,7 @@ class ProxyGeneration:
     def retired(self) -> None:
         """Nobody writes these counters any more."""
         self._service.ledger.retire(self.state.counted)
+        self._service.left(self)
         if self.access_log is not None:
             self.access_log.close()
 
@@ -241,8 +243,16 @@ class ProxyService:
             if self._generation.state.roster.is_changed:
                 log.warning("servers changed at run time are as in the file again")
             self.reloads.taken()
+        generation.before = self._generation
         self._generation = generation
         return generation
+
+    def left(self, generation: ProxyGeneration) -> None:
+        """It is retired. If it was the newest, it never served, and the one before it still does."""
+        if self._generation is generation:
+            self._generation = generation.before
+        elif self._generation is not None and self._generation.before is generation:
+            self._generation.before = None
 
     def reload_failed(self, reason: str) -> None:
         """Counted, and kept for whoever asked; the master has logged it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hotpath.core.errors import ConfigError
+from hotpath.core.listen import Listeners
 from hotpath.proxy.server import ProxyService
 from tests.clients import fetch
 from tests.proxies import Proxy, check
@@ -82,6 +83,27 @@ def test_check_finds_what_a_start_would(tmp_path: Path) -> None:
         file.write_text(ROUTE + text)
         with pytest.raises(ConfigError):
             ProxyService(str(file)).check()
+
+
+def test_a_generation_that_never_served_gives_its_place_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the next one inherits, and what USR1 reopens, is of the one that serves."""
+    monkeypatch.setattr("hotpath.proxy.server.start_logging", lambda *_args, **_kwargs: None)
+    file, access = tmp_path / "proxy.yaml", tmp_path / "access.log"
+    file.write_text(f"{ROUTE}listen: 127.0.0.1:0\nlog: {{access: {{path: {access}}}}}\n")
+    service, listeners = ProxyService(str(file)), Listeners()
+    try:
+        serving, failed = (service.load(listeners) for _ in range(2))
+        failed.retired()
+        access.unlink()
+        service.reopen_logs()
+        assert access.exists()      # it is the open one's
+        successor = service.load(listeners)
+        assert successor.before is serving
+        serving.retired()
+        assert successor.before is None
+        successor.retired()
+    finally:
+        listeners.close()
 
 
 def test_a_worker_forked_after_a_rotation_writes_to_the_new_files(tmp_path: Path) -> None:
