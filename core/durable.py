@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only we may read: whole, and on disk, or not at all. One at a time may write to `path`."""
+    """Write a file that only we may read: whole, and on disk, or not at all. One at a time may write to `path`.
+
+    Raises OSError.
+    """
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     try:
@@ -25,7 +28,7 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Its names are on disk when this returns."""
+    """Its names are on disk when this returns. Raises OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -181,7 +181,10 @@ def _sum(base: Mapping[str, int], blocks: Iterable[Counted]) -> dict[str, int]:
 
 
 class Exposition:
-    """Metrics in Prometheus' text format 0.0.4: add families, then take `text()`."""
+    """Metrics in Prometheus' text format 0.0.4: add families, then take `text()`.
+
+    ValueError for a name or label that the format does not allow, and for a family that is there already.
+    """
 
     def __init__(self) -> None:
         """Start empty."""

@@ -109,7 +109,7 @@ cdef int open_at(object data, Py_ssize_t start, Py_buffer* view) except -1:
 def check(data, Py_ssize_t start=0):
     """(end, cells, greatest hlc of a cell, greatest `clock` mark, greatest `floor`) of the whole records from `start` on.
 
-    Every record was whole if `end` is `len(data)`.
+    Every record was whole if `end` is `len(data)`. ValueError: `start` is outside.
     """
     cdef Py_buffer view
     cdef Found found = Found(end=start, n_cells=0, n_bytes=0, hlc=0, clock=0, floor=0)
@@ -152,7 +152,10 @@ def delta(data, Py_ssize_t start, Py_ssize_t limit, int bias):
     return found.end, out[:DELTA_HEAD + found.n_bytes + CRC], found.n_cells
 
 def find_commit(data, Py_ssize_t start=0):
-    """Offset of the first whole commit at `start` or behind that stands where it says; -1: none."""
+    """Offset of the first whole commit at `start` or behind that stands where it says; -1: none.
+
+    ValueError: `start` is outside.
+    """
     cdef Py_buffer view
     cdef Py_ssize_t at
     open_at(data, start, &view)

@@ -467,7 +467,7 @@ cdef class Ring:
     # Coming and going
 
     def add_node(self, nodename, conf=1):
-        """Add a node, or replace the weight and settings of one that is there."""
+        """Add a node, or replace the weight and settings of one that is there. TypeError, ValueError: it cannot be one."""
         cdef dict confs
         with self.writing:
             confs = dict((<State>self.state).confs)
@@ -475,7 +475,7 @@ cdef class Ring:
             self.install(confs)
 
     def __setitem__(self, nodename, conf):
-        """Add a node, or replace the weight and settings of one that is there."""
+        """Add a node, or replace the weight and settings of one that is there. TypeError, ValueError: it cannot be one."""
         self.add_node(nodename, conf)
 
     def remove_node(self, nodename):
@@ -493,7 +493,7 @@ cdef class Ring:
         self.remove_node(nodename)
 
     def regenerate(self):
-        """Ask `weight_fn` for every node's weight again, and rebuild."""
+        """Ask `weight_fn` for every node's weight again, and rebuild. TypeError, ValueError: what it said is no weight."""
         with self.writing:
             self.install({name: self.settings(name, conf) for name, conf in (<State>self.state).confs.items()})
 

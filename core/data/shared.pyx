@@ -177,7 +177,7 @@ cdef Py_ssize_t checked_index(Py_ssize_t i, tuple names) except -1:
 
 
 cdef class Block:
-    """Zeroed memory that forked children share with their parent."""
+    """Zeroed memory that forked children share with their parent, `size` bytes. Raises ValueError, MemoryError."""
 
     def __cinit__(self, size_t size):
         cdef void* data
@@ -205,8 +205,8 @@ cdef class Block:
 cdef class Rows:
     """Numbers with names, one row of them per worker: what Counters and Gauges have in common.
 
-    Each process says once which row is its own, `rows.worker = k`, and then adds without regard to the others.
-    Two processes must not share a row.
+    Each process says once which row is its own, `rows.worker = k`, and then adds without regard to the others: before that
+    RuntimeError. Two processes must not share a row. IndexError: no such row, or no such name.
     """
 
     def __cinit__(self, names, Py_ssize_t workers):
@@ -312,7 +312,8 @@ cdef class RateLimiter:
         `rate`: requests per second in the long run, up to a million; it is kept to whole microseconds between two
         requests, rounded up. `burst`: how many more than one may pass at once. `remaining`: how many would still pass
         right now. `retry_after_s`: 0.0 if allowed, inf if `cost` is more than burst + 1. `reset_s`: until the burst is
-        whole again. `cost` 0 only looks. `now_us` stands for the monotonic clock, in tests.
+        whole again. `cost` 0 only looks. `now_us` stands for the monotonic clock, in tests. ValueError for what is out of
+        range, TypeError for a key that is neither text nor bytes.
         """
         cdef Verdict verdict
         cdef Py_ssize_t size

@@ -206,7 +206,7 @@ cdef class Body:
     cdef body_kernel.Body state
 
     def __init__(self, str framing, *, long long length=0, bint strict=True, unsigned int max_trailers=32768) -> None:
-        """`framing` and `length` are those of a parsed head: none, length, chunked or until-close."""
+        """`framing` and `length` are those of a parsed head: none, length, chunked or until-close, else ValueError."""
         body_start(&self.state, FRAMINGS.index(framing), length, STRICT if strict else H11, max_trailers)
 
     @property

@@ -297,7 +297,7 @@ cdef Py_ssize_t scan(const uint8_t* data, size_t size) noexcept nogil:
 
 
 def scan_frame(object data, int repeat=1) -> int:
-    """Bytes of the frame that `data` begins with, head and payload; -2: not whole yet, -1: broken.
+    """Bytes of the frame that `data` begins with, head and payload; -2: not whole yet, -1: broken, or no message's first.
 
     `data` is anything with a contiguous buffer. The frame may come from either side, without extensions and limits.
     Scans `repeat` times, for benchmarks.
