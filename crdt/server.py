@@ -39,7 +39,8 @@ PATIENCE_S = 1.0
 
 
 # What a reload leaves as it was.
-KEPT = ("replica", "data", "bias", "token", "journal", "sync", "clock", "gc", "changes", "threads", "drill")
+KEPT = ("replica", "data", "bias", "token", "journal", "sync", "clock", "gc", "changes", "threads", "drill",
+        "repair")
 
 
 class DataUnusable(HotpathError):
@@ -131,6 +132,8 @@ class Service:
                     journal.compact(self.replica.snapshot)
             except (OSError, Unavailable) as error:
                 log.error("not compacted cause=%s", error)
+            except Exception:       # no memory for all of it, say: without this thread the journal would only grow
+                log.exception("not compacted")
 
 
 def app_of(config: ServeConfig, *, is_successor: bool = False) -> Router:

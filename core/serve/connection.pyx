@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from hotpath.core.net.buffer cimport buffer_give, buffer_take
 from hotpath.core.net.epoll cimport RANK_CLIENT, Deadline, Source, loop_arm, loop_call, loop_defer, loop_disarm
-from hotpath.core.net.linux cimport AF_INET, AF_INET6, EPOLLERR, EPOLLHUP, close, sockaddr_in, sockaddr_in6
+from hotpath.core.net.linux cimport AF_INET, AF_INET6, EPOLLERR, EPOLLHUP, EPOLLOUT, close, sockaddr_in, sockaddr_in6
 from hotpath.core.net.slab cimport slot_give, slot_take
 from hotpath.core.net.stream cimport (
     STREAM_FAILED, STREAM_NOTHING, stream_close, stream_flush, stream_linger, stream_note, stream_open, stream_recv,
@@ -156,7 +156,8 @@ cdef void on_events(Source* source, uint32_t events) noexcept nogil:
         # Gone while it waited. (A client that had shut its side before its request was read wants its answer, and one that is
         # taking it shows by a failed send when it is gone.)
         connection_lost(connection)
-    elif connection.waits == WAITS_ROOM and connection.stream.n_unsent <= connection.server.limits.high_water // 4:
+    elif events & EPOLLOUT and connection.waits == WAITS_ROOM \
+            and connection.stream.n_unsent <= connection.server.limits.high_water // 4:
         loop_call(connection.server.loop, &connection.callback)
 
 

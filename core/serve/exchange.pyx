@@ -93,8 +93,13 @@ cdef int proceed(connection_t* connection) except -1:
     connection.proceeding = False
     if connection.held and connection.stream.source.fd >= 0:
         connection.held = False
-        if connection_flush(connection) and connection.last and connection.stream.n_unsent == 0 and connection.exchange == NULL:
-            connection_end(connection)
+        if connection_flush(connection):
+            if connection.exchange == NULL and connection.last:
+                if connection.stream.n_unsent == 0:
+                    connection_end(connection)
+            elif connection.stream.n_unsent <= server.c.limits.high_water // 4 and (
+                    connection.waits == WAITS_ROOM or (connection.exchange == NULL and connection.input != NULL)):
+                loop_call(server.c.loop, &connection.callback)  # all was taken: no event of the kernel's goes on with it
     return 0
 
 
@@ -521,6 +526,7 @@ cdef class Exchange(Incoming):
         """Sends, or keeps it for the send of all that was pipelined."""
         cdef connection_t* connection = self.connection
         cdef Py_ssize_t left
+        cdef size_t before = connection.stream.n_unsent
         connection.server.counts.bytes_sent[0] += size
         if connection.held or (connection.proceeding and connection.input != NULL and not connection.last):
             left = stream_put(&connection.stream, data, size)
@@ -535,7 +541,7 @@ cdef class Exchange(Incoming):
         if left == STREAM_FAILED:
             connection_lost(connection)
             raise Cancelled
-        if left:
+        if left and (before == 0 or <size_t>left < before + size):      # else nothing was taken, and its time runs on
             connection_arm(connection, connection.server.limits.send_ms)
         return 0
 
@@ -581,6 +587,8 @@ cdef class Exchange(Incoming):
         if connection.upgraded != NULL:
             connection.upgraded = NULL
             connection.last = LAST_OURS if connection.taker == NULL else LAST_NOT
+        elif connection.last == LAST_THEIRS and self.body.phase != BODY_DONE:
+            connection.last = LAST_OURS     # its body still comes: a close at once would reset our answer away
         Py_DECREF(self)
         if connection.stream.source.fd < 0:
             connection_free(connection)
@@ -593,6 +601,8 @@ cdef class Exchange(Incoming):
             if connection.input == NULL and connection.stream.n_unsent == 0:
                 connection_rest(connection)
         elif connection.input != NULL or connection.stream.readable:
+            if connection.input == NULL and connection.stream.n_unsent == 0:
+                connection_rest(connection)         # what made it readable may have been read already
             loop_call(server.loop, &connection.callback)
         elif connection.stream.n_unsent == 0:
             connection_rest(connection)

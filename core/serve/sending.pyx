@@ -24,15 +24,17 @@ cdef enum:
 # Sends, then waits if that was more than the client takes.
 cdef int push(Exchange exchange, const uint8_t* data, size_t size, bint more) except -1:
     cdef connection_t* connection = exchange.connection
+    cdef size_t before
     cdef Py_ssize_t left
     if connection.stream.source.fd < 0:
         raise Cancelled
+    before = connection.stream.n_unsent
     left = stream_send(&connection.stream, data, size, more)
     if left == STREAM_FAILED:
         connection_lost(connection)
         raise Cancelled
     connection.server.counts.bytes_sent[0] += size
-    if left:
+    if left and (before == 0 or <size_t>left < before + size):      # else nothing was taken, and its time runs on
         connection_arm(connection, connection.server.limits.send_ms)
     if left > connection.server.limits.high_water:
         exchange.await_room()

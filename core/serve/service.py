@@ -54,6 +54,7 @@ class Shared:
 
     def __init__(self, patterns: list[str], workers: int) -> None:
         """For an application with these routes."""
+        self.nudge = -1
         self.workers = workers
         self.counters = Counters(counter_names(patterns), workers)
         self.gauges = Gauges(GAUGES, workers)
@@ -63,7 +64,13 @@ class Shared:
 
     def close(self) -> None:
         """Give the descriptor back."""
-        os.close(self.nudge)
+        nudge, self.nudge = self.nudge, -1
+        if nudge >= 0:
+            os.close(nudge)
+
+    def __del__(self) -> None:
+        """Of a generation that was never started nobody else gives it back."""
+        self.close()
 
 
 class ServerGeneration:

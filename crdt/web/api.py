@@ -7,6 +7,7 @@ from functools import wraps
 from urllib.parse import urlsplit
 
 from hotpath.core.serve import Request, RequestError, Response, Router, problem
+from hotpath.core.serve.door import READING, is_ours
 from hotpath.crdt.config import CrdtConfig
 from hotpath.crdt.replica import BiasMismatch, Damaged, DriftTooLarge, Replica, TooOld, Unavailable
 
@@ -44,7 +45,7 @@ def add_routes(
 
     more.add("GET", "/stats", show)
 
-    share = Sharing(lambda: {origin_of(url) for url in publics()})
+    share = Sharing(lambda: {origin for url in publics() if (origin := origin_of(url)) is not None})
     methods: dict[str, list[str]] = {}
     for routes, reason in ((data.routes, waiting), (more.routes, nothing)):
         for route in routes:
@@ -54,8 +55,7 @@ def add_routes(
     for pattern, known in methods.items():
         app.add("OPTIONS", pattern, share.preflight(known))
     pages.routes(app)
-    if config.secret is not None:
-        app.guard = share.guard(config.secret)
+    app.guard = share.guard(config.secret)
 
 
 def nothing() -> None:
@@ -111,11 +111,20 @@ class Sharing:
 
         return answer
 
-    def guard(self, token: str) -> Callable[[Request], Response | None]:
-        """What asks for the token. A preflight brings none (Fetch standard, section 4.8)."""
-        expected = token.encode()
+    def guard(self, token: str | None) -> Callable[[Request], Response | None]:
+        """What asks for the token, if there is one, and lets no foreign page change anything.
+
+        A preflight brings no token (Fetch standard, section 4.8).
+        """
+        expected = None if token is None else token.encode()
 
         def ask(request: Request) -> Response | None:
+            origin = request.field("origin")
+            if (origin is not None and request.method not in (*READING, "OPTIONS") and origin not in self._origins()
+                    and not is_ours(origin, request.field("host") or "", is_open=token is None)):
+                return problem(403, detail="a page of this origin may change nothing here")
+            if expected is None:
+                return None
             scheme, _, given = (request.field("authorization") or "").partition(" ")
             is_right = hmac.compare_digest(given.strip().encode("latin-1"), expected)
             if (is_right and scheme.lower() == "bearer") or request.method == "OPTIONS":
@@ -138,9 +147,13 @@ class Sharing:
         return True
 
 
-def origin_of(url: str) -> str:
-    """The origin of an address, as a browser says it (RFC 6454 section 6.2)."""
-    parts = urlsplit(url)
+def origin_of(url: str) -> str | None:
+    """The origin of an address, as a browser says it (RFC 6454 section 6.2); None: it is none, whoever told us."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     default = {"http": 80, "https": 443}.get(parts.scheme)
-    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, default) else "")
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, default) else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -37,6 +38,15 @@ Handler = Callable[..., Response]
 
 # The largest hello: a matrix of rows, and 1024 entries with two long urls each.
 MAX_HELLO = 4 * 1024 * 1024
+
+
+def is_address(url: str) -> bool:
+    """Whether it names a host, and a port that there may be."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 class JsonCell(msgspec.Struct, forbid_unknown_fields=True):
@@ -161,6 +171,7 @@ class Sync:
             key = checked_key(cell.key.encode(), settings.max_key)
         try:
             stamp = Stamp.parse(cell.stamp)
+            encode(key, stamp, False, b"")      # what no clock could follow is none either
         except ValueError as error:
             raise RequestError(f"stamp: {error}", 422) from None
         if cell.live:
@@ -206,8 +217,10 @@ class Sync:
         given = body_of(request, NewMember)
         if given.name == self._replica.name:
             raise RequestError(f"{given.name} is this replica itself", 422)
-        if not given.url.startswith("http://") or given.url == "http://":
+        if not (given.url.startswith("http://") and is_address(given.url)):
             raise RequestError(f"url {given.url!r} is not allowed; allowed: http://HOST:PORT", 422)
+        if given.public and not is_address(given.public):
+            raise RequestError(f"public {given.public!r} is no address", 422)
         try:
             new = offload(self._gossip.add, given.name, given.url, given.public or "")
         except ValueError as error:

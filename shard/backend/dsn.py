@@ -17,7 +17,7 @@ from hotpath.shard.schema import quoted
 from hotpath.shard.topology import loaded
 
 from . import Server
-from .errors import CannotStart, Taken
+from .errors import Busy, CannotStart, Taken
 from .login import NoLogin, ask, session
 from .waiting import PATIENCE_S, POLL_S, after
 
@@ -77,8 +77,8 @@ class Foreign:
         except NoLogin as error:
             raise CannotStart(f"meta: {meta.shown}: {error}") from None
 
-    def _busy(self) -> CannotStart:
-        return CannotStart(f"{self._config.cluster}: another command has been working on this cluster for too long; "
+    def _busy(self) -> Busy:
+        return Busy(f"{self._config.cluster}: another command has been working on this cluster for too long; "
                            "wait for it, or end it")
 
     @property

@@ -69,7 +69,7 @@ class Embedded:
         with self.exclusive(after(PATIENCE_S)):
             path = self._path(name)
             if self.exists(name) and _is_ours(path):
-                for ending in ("", *BESIDE):
+                for ending in (*BESIDE, ""):        # the last one says whether there is anything left to do
                     Path(f"{path}{ending}").unlink(missing_ok=True)
 
     def forget(self) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from hotpath.core.durable import write_private
 
-from .errors import CannotStart, Taken
+from .errors import Busy, CannotStart, Taken
 from .waiting import POLL_S
 
 MARKER = ".hotpath-shard"       # says whose a directory is
@@ -95,8 +95,8 @@ class Folder:
             return True
         return (ours.st_dev, ours.st_ino) != (there.st_dev, there.st_ino)
 
-    def _busy(self) -> CannotStart:
-        return CannotStart(f"{self.path}: another command has been starting or stopping servers here for too long; "
+    def _busy(self) -> Busy:
+        return Busy(f"{self.path}: another command has been starting or stopping servers here for too long; "
                            "wait for it, or end it")
 
     def _check_marker(self) -> None:

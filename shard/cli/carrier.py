@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from hotpath.core.errors import HotpathError
+from hotpath.core.errors import HotpathError, ShardUnavailable
 from hotpath.core.telemetry import start_logging
 from hotpath.shard.config import ShardConfig
 from hotpath.shard.loading import load_config
@@ -31,6 +31,8 @@ LOOK_EVERY_S = 0.5
 # A carrier that dies so often, one right after the other, will not get further.
 DEATHS_ALLOWED = 3
 LOG_NAME = "carrier.log"
+# The server that the map is on may come back; one that was purged does not.
+MAP_PATIENCE_S = 600.0
 
 
 class CannotCarry(HotpathError):
@@ -84,11 +86,19 @@ def forget_log(config: ShardConfig) -> None:
 
 
 def carry(node: Node, *, pause: Callable[[float], None] = time.sleep) -> None:
-    """Move until there is nothing to do, or a router does it."""
+    """Move until there is nothing to do, or a router does it. Raises ShardUnavailable: the map is gone for good."""
     mover = Mover(node.directory, node.config, f"carrier-{os.getpid()}", backend=node.house.backend)
     mover.start()
     try:
-        while not is_needless(node):
+        answered_s = time.monotonic()
+        while True:
+            try:
+                if is_needless(node):
+                    return
+                answered_s = time.monotonic()
+            except ShardUnavailable:        # the mover waits as well
+                if time.monotonic() - answered_s > MAP_PATIENCE_S:
+                    raise
             pause(LOOK_EVERY_S)
     finally:
         mover.close()

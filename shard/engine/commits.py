@@ -185,6 +185,13 @@ class Commits:
             # Also what was refused: it may have been so for the sake of another that is not there in the end.
             for work in works:
                 work.error = error
+        except BaseException:
+            # Ctrl-C. If no transaction is left it is committed, most likely: to do it again would do it twice.
+            if not session.in_transaction():
+                for work in works:
+                    work.error = UncertainOutcome(self._shard, "interrupted in a commit")
+                    work.done = True
+            raise
         for work in works:
             work.done = True
 

@@ -9,6 +9,7 @@ import msgspec
 
 from hotpath.core.errors import HotpathError, ShardUnavailable
 from hotpath.shard.backend import Backend, backend_of
+from hotpath.shard.backend.errors import Busy
 from hotpath.shard.config import ShardConfig
 from hotpath.shard.directory import Directory, Superseded
 from hotpath.shard.engine.errors import Full
@@ -87,10 +88,12 @@ class Mover:
             return
         if not self._directory.meta.take_lease(LEASE, self._holder, LEASE_S):
             return
-        job = self._job(record)
-        log.info("reshard id=%s shard=%s state=%s holder=%s", record.id, record.shard, record.state, self._holder)
         try:
+            job = self._job(record)
+            log.info("reshard id=%s shard=%s state=%s holder=%s", record.id, record.shard, record.state, self._holder)
             self._carry(job)
+        except Interrupted as reason:       # somebody changed it before we began
+            log.info("reshard id=%s left: %s", record.id, reason)
         finally:
             self._directory.meta.drop_lease(LEASE, self._holder)
 
@@ -128,7 +131,7 @@ class Mover:
             except Full as error:
                 if _stop(job, f"{error}: make room there, then resume"):
                     return
-            except ShardUnavailable as error:
+            except (ShardUnavailable, Busy) as error:
                 _wait(job, str(error))
                 self._closing.wait(RETRY_S)
             except Exception as error:

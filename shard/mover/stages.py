@@ -14,6 +14,7 @@ import msgspec
 
 from hotpath.shard import ddl, steps
 from hotpath.shard.backend import Backend
+from hotpath.shard.backend.waiting import PATIENCE_S, after
 from hotpath.shard.bringup import prepare
 from hotpath.shard.directory import fence_of
 from hotpath.shard.engine.errors import NoSuchTable
@@ -58,6 +59,8 @@ def drive(job: Job, backend: Backend) -> None:
             raise Interrupted("paused")
         job.state = record.state
         job.changes.clear()     # of a state that another mover may have finished meanwhile
+        # In every state: of a table that is not declared here nothing would be moved, nor given back.
+        check_tables(job.directory.meta.facts(), job.config)
         STAGES[record.state](job, backend)
 
 
@@ -65,12 +68,17 @@ def prepare_(job: Job, backend: Backend) -> None:
     """The new server stands, the moves are in the map, and nothing of old is left where rows will come."""
     topology = job.topology()
     record = _still(job, "preparing")
-    check_tables(job.directory.meta.facts(), job.config)
     if not topology.moves:
-        if record.kind == "add":
-            _join(job, backend, topology, record)
-        else:
-            _turn(job, announce(topology, None, 0, _moves(record), leaving=record.shard))
+        # In it `up` makes tables, and a cancellation deletes the server: neither may come in between.
+        with backend.exclusive(after(PATIENCE_S)):
+            topology, record = job.topology(), _still(job, "preparing")
+            check_tables(job.directory.meta.facts(), job.config)
+            if topology.moves:
+                pass            # another mover was faster
+            elif record.kind == "add":
+                _join(job, backend, topology, record)
+            else:
+                _turn(job, announce(topology, None, 0, _moves(record), leaving=record.shard))
         topology = job.topology()
         steps.reached("prepare: announced")
     for name in sorted({name for move in topology.moves for name in (move.source, move.target)}):
@@ -231,10 +239,12 @@ def clean_(job: Job, backend: Backend) -> None:
     if record.kind == "remove":
         _await_routers(job, topology, "cleaning")
         if not record.keep_server:
-            if record.keep_source:
-                backend.stop(record.shard)
-            else:
-                backend.purge(record.shard, record.endpoint)
+            with backend.exclusive(after(PATIENCE_S)):
+                _still(job, "cleaning")     # else by now the name may be another server's
+                if record.keep_source:
+                    backend.stop(record.shard)
+                else:
+                    backend.purge(record.shard, record.endpoint)
         steps.reached("clean: server stopped")
     _end(job, "cleaning", "done")
 
@@ -273,8 +283,10 @@ def cancel(job: Job, backend: Backend) -> None:
     _forget_moves(job, topology, record)
     if record.kind == "add":
         _await_routers(job, topology, "cancelling")
-        if record.made:
-            backend.purge(record.shard, record.endpoint or record.dsn)
+        with backend.exclusive(after(PATIENCE_S)):
+            record = _still(job, "cancelling")      # as in `clean_`
+            if record.made:
+                backend.purge(record.shard, record.endpoint or record.dsn)
         steps.reached("cancel: server gone")
     _end(job, "cancelling", "cancelled")
 

@@ -77,9 +77,11 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     made = dict(pairs)
     if len(made) != len(pairs):
         # One reader would take the first, another the last (RFC 8259 section 4).
-        names = [name for name, _ in pairs]
-        twice = next(name for name in made if names.count(name) > 1)
-        raise RequestError(f"the member {twice!r} is there twice")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise RequestError(f"the member {name!r} is there twice")
+            seen.add(name)
     return made
 
 

@@ -24,8 +24,6 @@ class Latency:
     def p99(self) -> float | None:
         """Seconds in which 99 of 100 were done; None: too few to tell."""
         since_s = monotonic() - LATELY_S
-        try:
-            lately = sorted(seconds for when_s, seconds in self._samples if when_s >= since_s)
-        except RuntimeError:        # another thread added one meanwhile
-            return None
+        # `list` is one step of the interpreter: other threads add samples meanwhile.
+        lately = sorted(seconds for when_s, seconds in list(self._samples) if when_s >= since_s)
         return lately[len(lately) * 99 // 100] if len(lately) >= ENOUGH else None

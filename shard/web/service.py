@@ -85,7 +85,7 @@ class Service:
         meter.rising("epoch_retries_total", counts.epoch_retries)
         meter.rising("fallback_reads_total", counts.fallback_reads)
         meter.rising("pulls_total", counts.pulls)
-        for (source, target), rows in node.moved.items():
+        for (source, target), rows in list(node.moved.items()):
             meter.rising("move_rows_total", rows, source, target)
         for name, shard in list(node.directory.shards.items()):
             stats = shard.stats()

@@ -1,7 +1,6 @@
 """What a body wishes for a reshard, member by member; all that is wrong with it is said at once."""
 from __future__ import annotations
 
-import math
 import re
 from typing import TypeGuard
 
@@ -10,6 +9,7 @@ from hotpath.shard.config import META_NAME, SHARD_NAME
 from hotpath.shard.endpoint import Endpoint
 
 MAX_WEIGHT = 1000
+MAX_RATE = 1e9      # rows per second: no server has more
 
 
 class Wish:
@@ -21,7 +21,9 @@ class Wish:
             raise InvalidRow([{"path": "", "message": "the body is no object"}])
         self._members: dict[str, object] = body
         allowed = ", ".join(known) or "none"
-        self._errors = [{"path": name, "message": f"unknown; allowed: {allowed}"} for name in body if name not in known]
+        self._errors = [
+            {"path": name.encode(errors="backslashreplace").decode(), "message": f"unknown; allowed: {allowed}"}
+            for name in body if name not in known]
 
     def check(self) -> None:
         """Raises InvalidRow, if anything was wrong."""
@@ -52,7 +54,7 @@ class Wish:
                 self._wrong("dsn", f"goes with backend dsn, and this is {backend}", "none")
             return None
         try:
-            if isinstance(value, str) and Endpoint.parse(value).kind == "mysql":
+            if isinstance(value, str) and value.encode() and Endpoint.parse(value).kind == "mysql":
                 return value
         except ValueError:
             pass
@@ -65,7 +67,7 @@ class Wish:
         value = self._members.get("rate")
         if value is None and not required:
             return None
-        if _is_number(value) and 0 <= value < math.inf:
+        if _is_number(value) and 0 <= value <= MAX_RATE:
             return float(value)
         self._wrong("rate", "is missing" if value is None else f"{_shown(value)} is not allowed",
                     "rows per second, 0 for no cap")

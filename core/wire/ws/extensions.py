@@ -135,6 +135,7 @@ class PerMessageDeflate(Extension):
         self._inbound_data = False                          # this frame belongs to a message
         self._inbound_compressed: bool | None = None        # this message is compressed; None: between messages
         self._inbound_bytes = 0                             # of this message, inflated
+        self._inbound_empty = True                          # no byte of this message came yet
 
     def enabled(self) -> bool:
         """Was it agreed on?"""
@@ -189,6 +190,7 @@ class PerMessageDeflate(Extension):
         if self._inbound_data and self._inbound_compressed is None:
             self._inbound_compressed = rsv.rsv1
             self._inbound_bytes = 0
+            self._inbound_empty = True
             if rsv.rsv1 and self._decompressor is None:
                 bits = self.server_max_window_bits if proto.client else self.client_max_window_bits
                 self._decompressor = zlib.decompressobj(-bits)
@@ -205,6 +207,7 @@ class PerMessageDeflate(Extension):
         was_compressed, self._inbound_compressed = self._inbound_compressed, None
         if not was_compressed:
             return None
+        is_empty = self._inbound_empty      # with nothing before it the tail alone is half a block
         data = self._inflate(proto, TAIL)
         if isinstance(data, CloseReason):
             return data
@@ -213,7 +216,7 @@ class PerMessageDeflate(Extension):
             data += self._decompressor.flush()
         except zlib.error:
             return CloseReason.INVALID_FRAME_PAYLOAD_DATA
-        if not stands_between_blocks(self._decompressor):
+        if not is_empty and not stands_between_blocks(self._decompressor):
             return CloseReason.INVALID_FRAME_PAYLOAD_DATA
         if self.server_no_context_takeover if proto.client else self.client_no_context_takeover:
             self._decompressor = None
@@ -221,6 +224,7 @@ class PerMessageDeflate(Extension):
 
     def _inflate(self, proto: Proto, data: bytes) -> bytes | CloseReason:
         assert self._decompressor is not None
+        self._inbound_empty = self._inbound_empty and not data
         try:
             if proto.max_message is None:
                 return self._decompressor.decompress(bytes(data))

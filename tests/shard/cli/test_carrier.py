@@ -1,5 +1,6 @@
 import pytest
 
+from hotpath.core.errors import ShardUnavailable
 from hotpath.shard.cli import carrier
 from hotpath.shard.cli.carrier import CannotCarry, Hands, carry, main
 from hotpath.shard.cli.opening import node_of
@@ -44,6 +45,25 @@ def test_it_leaves_to_a_router_what_a_router_can_do(up):
         node.admin.complete()
         carry(node, pause=lambda seconds: pytest.fail("waits"))
         wait_for(lambda: node.admin.document()["state"] == "done", "the router to finish it", 60)
+
+
+def test_it_waits_for_the_map_to_come_back(standing, monkeypatch):
+    answers, pauses = [False, ShardUnavailable("meta", "away"), ShardUnavailable("meta", "away"), True], []
+
+    def asked(node):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(carrier, "is_needless", asked)
+    with node_of(load_config(standing.file)) as node:
+        carry(node, pause=pauses.append)
+        assert len(pauses) == 3
+        monkeypatch.setattr(carrier, "MAP_PATIENCE_S", -1.0)
+        answers.append(ShardUnavailable("meta", "gone"))
+        with pytest.raises(ShardUnavailable):
+            carry(node, pause=pauses.append)
 
 
 def test_a_cluster_that_is_not_up_is_status_1(place):

@@ -294,6 +294,45 @@ def test_ctrl_c_in_the_leader_is_not_the_others_fault(shard):
     assert shard.rows(IDS) == [(2,)]
 
 
+def test_what_was_committed_before_ctrl_c_was_heard_is_not_done_again(shard, monkeypatch):
+    class Interrupted(BaseException):
+        pass
+
+    commit = SqliteSession.commit
+
+    def interrupted(session):
+        commit(session)
+        monkeypatch.setattr(SqliteSession, "commit", commit)
+        raise Interrupted
+
+    ends: list[str] = []
+
+    def told(do):
+        try:
+            do()
+        except (Interrupted, UncertainOutcome) as error:
+            ends.append(type(error).__name__)
+
+    def own(session):
+        leads.set()
+        session.run(INSERT, (1, None))
+        assert go_on.wait(HARD_S)
+
+    leads, go_on = threading.Event(), threading.Event()
+    first = threading.Thread(target=told, args=[lambda: shard.write(own)])
+    first.start()
+    assert leads.wait(HARD_S)
+    monkeypatch.setattr(SqliteSession, "commit", interrupted)
+    second = threading.Thread(target=told, args=[lambda: shard.run(INSERT, (2, None))])
+    second.start()
+    wait_for(lambda: len(shard._commits._line) == 1, "the second to stand in line")
+    go_on.set()
+    first.join(HARD_S)
+    second.join(HARD_S)
+    assert sorted(ends) == ["Interrupted", "UncertainOutcome"]
+    assert shard.rows(IDS) == [(1,), (2,)]
+
+
 def test_ctrl_c_in_line_holds_nobody_up(shard, monkeypatch):
     class Interrupted(BaseException):
         pass

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import cast
 
+import msgspec
 import pytest
 
 from hotpath.shard.engine import Statement
 from hotpath.shard.engine.errors import Full
 from hotpath.shard.engine.opening import open_shard
+from hotpath.shard.mover import Mover
 from hotpath.shard.mover.reshard import CANCELLABLE, Reshard
 from hotpath.shard.rows.checks import Changes
 from hotpath.shard.schema import Key, Row, slot_of
@@ -228,6 +230,52 @@ def test_hold_waits_for_complete(files: Make) -> None:
     check_counts(record)
     assert record.document()["rows"]["dirty"] > 0       # type: ignore[index]
     writer.check()
+
+
+@pytest.mark.parametrize("end", ["cancel", "complete"])
+def test_a_mover_that_does_not_know_all_tables_moves_nothing_and_gives_nothing_back(files: Make, end: str) -> None:
+    cluster = files(hold=True)
+    rows = cluster.fill(40)
+    writer = Writer(cluster, rows)
+    cluster.add()
+    assert cluster.carry().state == "verified"
+    writer.write()
+    getattr(cluster.admin, end)()
+    fewer = msgspec.structs.replace(cluster.config, tables={
+        name: table for name, table in cluster.config.tables.items() if name != "posts"})
+    Mover(cluster.directory, fewer, "stranger", backend=cluster.house.backend).run_until_done()
+    record = cluster.reshard()
+    assert record.paused
+    assert "the tables posts, which the configuration here does not declare" in str(record.error)
+    cluster.admin.resume()
+    assert cluster.carry().state == {"cancel": "cancelled", "complete": "done"}[end]
+    writer.check()
+
+
+def test_who_slept_before_it_deletes_a_server_spares_another_one_of_that_name(
+    files: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = files()
+    rows = cluster.fill(40)
+    cluster.add()
+    cluster.admin.cancel()
+    backend, slept = cluster.house.backend, []
+    exclusive = backend.exclusive
+
+    def late(deadline_s: float) -> object:
+        if not slept and cluster.reshard().state == "cancelling":
+            slept.append(1)
+            cluster.meta.drop_lease("mover", cluster.held_by)
+            assert cluster.carry().state == "cancelled"
+            cluster.add()
+            assert cluster.carry().state == "done"
+        return exclusive(deadline_s)
+
+    monkeypatch.setattr(backend, "exclusive", late)
+    cluster.carry()
+    assert slept
+    assert cluster.rows() == rows
+    Writer(cluster, rows).check()
 
 
 def test_kept_rows_stay_on_the_source_until_they_are_in_the_way(files: Make) -> None:

@@ -98,6 +98,14 @@ def test_a_shard_is_added_and_steered(fresh):
     assert fresh("POST", f"{C}/reshard/cancel").json()["state"] == "cancelling"
 
 
+@pytest.mark.parametrize(("body", "path"), [
+    ('{"rate": 1' + 400 * "0" + "}", "rate"), ('{"rate": 1e10}', "rate"), ('{"\\ud800": 1, "rate": 1}', "\\ud800")])
+def test_what_no_number_or_text_can_be_is_refused_and_can_be_said(fresh, body, path):
+    fresh("POST", f"{C}/shards", {"name": "s3", "hold": True})
+    answer = fresh("POST", f"{C}/reshard/throttle", body.encode())
+    assert [one["path"] for one in problem_of(answer, 422)["errors"]] == [path]
+
+
 def test_what_is_not_said_is_as_configured(fresh):
     told = fresh("POST", f"{C}/shards", {"name": "s3", "dsn": None, "rate": None}).json()
     assert (told["rate"]["limit"], told["hold"]) == (20000, False)
