@@ -126,7 +126,7 @@ class ChatLimits(Limits, frozen=True):
     send: Rate = Rate(20, 1)                                                # writes of one user
     login: Rate = Rate(10, 60)                                              # of one name from one address
     connect: Rate = Rate(120, 60)                                           # tickets of one user
-    sockets_per_user: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 32   # on one gateway
+    sockets_per_user: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 32   # over all gateways
     text: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 8000             # code points
     body: Annotated[Size, msgspec.Meta(ge=1024)] = 128 * 1024               # bytes of a request
     frame: Annotated[Size, msgspec.Meta(ge=1024, le=2**24)] = 16 * 1024     # bytes of a client's message over a socket

@@ -117,8 +117,11 @@ class Up:
                     continue
                 self._give_up_on(unwell, started_s)
             elif got_well:
-                self._write_run_file()
                 log.info("back part=%s", ",".join(got_well))
+                try:
+                    self._write_run_file()
+                except OSError as error:    # a full disk, say: the parts serve all the same
+                    log.error("run.json not written cause=%s", error.strerror)
 
     def _are_gateways_known(self) -> bool:
         """Whether the API sends clients to all gateways: it looks for new ones once a second."""

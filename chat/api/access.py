@@ -62,7 +62,8 @@ class AccessWriter:
     def reopen(self) -> None:
         """Go on in a new file of the same name. Raises OSError: the old one stays."""
         if self._config.path != "-":
-            fd, self._fd = self._fd, _open(self._config.path)
+            fd = _open(self._config.path)
+            os.dup2(fd, self._fd, inheritable=False)    # the same number: the thread may be about to write to it
             os.close(fd)
 
     def stop(self) -> None:

@@ -26,7 +26,7 @@ from .problems import JSON_PROBLEM, problem_body
 
 log = logging.getLogger(__name__)
 
-RECEIVE_BYTES = 65536
+RECEIVE_BYTES = SEND_BYTES = 65536
 # For a client that still sends what we have refused: long enough to see the answer, too short to be of use.
 LINGER_S = 1.0
 LINGER_BYTES = 1024 * 1024
@@ -147,7 +147,8 @@ class Conversation:
             status, fields, answer = self._problem(error.error_status_hint, str(error))
         data = self._spelled(status, fields, answer)
         self._socket.settimeout(self._server.timeouts.send or None)
-        self._socket.sendall(data)
+        for at in range(0, len(data), SEND_BYTES):      # gevent's time-out is one of the whole call
+            self._socket.sendall(data[at:at + SEND_BYTES])
         self._server.finished(self, status, len(data), time.monotonic() - start_s)
         if self._go_on():
             return True
@@ -202,7 +203,7 @@ class Conversation:
             if name == b"content-length" and int(value) > server.max_body:
                 raise _Refused(413, too_large)
         timeouts = server.timeouts
-        deadline_s = time.monotonic() + timeouts.body + server.max_body / server.body_rate if timeouts.body else None
+        began_s = time.monotonic()
         pieces: list[bytes] = []
         n_bytes = 0
         while True:
@@ -210,6 +211,10 @@ class Conversation:
             if event is http1.NEED_DATA:
                 if connection.they_are_waiting_for_100_continue:
                     self._socket.sendall(connection.send(http1.InformationalResponse(status_code=100, headers=[])))
+                deadline_s = None
+                if timeouts.body:       # what has come buys more time; without a rate each silence is timed
+                    deadline_s = (began_s + timeouts.body + n_bytes / server.body_rate if server.body_rate
+                                  else time.monotonic() + timeouts.body)
                 self._wait_until(deadline_s, "the request's body")
             elif isinstance(event, http1.Data):
                 n_bytes += len(event.data)
@@ -287,7 +292,10 @@ class Conversation:
         target = request.target
         if not target.startswith(b"/"):
             # The absolute form, RFC 9112 section 3.2.2; CONNECT and `*` are not for us.
-            parts = urlsplit(target.decode("latin-1"))
+            try:
+                parts = urlsplit(target.decode("latin-1"))
+            except ValueError:          # half an address in brackets
+                raise _Refused(400, "the request's target is no address") from None
             if not parts.netloc:
                 raise _Refused(400, "the request's target is no path")
             target = ((parts.path or "/") + (f"?{parts.query}" if parts.query else "")).encode("latin-1")

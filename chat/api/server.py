@@ -110,11 +110,11 @@ def run(config: ChatConfig, *, listen: socket.socket | Address | None = None, ne
             # Accepted sockets inherit it. An answer is one send, and must not wait for the acknowledgement of the last.
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
+        access = AccessWriter(config.log.access) if config.log.access is not None else None
         service = Service(config, name_of(bound[0]), new_epoch=new_epoch)
     except (Unavailable, OSError) as error:
         log.error("not started cause=%s", error)
         return 1
-    access = AccessWriter(config.log.access) if config.log.access is not None else None
     servers = [Server(GeventSocket(fileno=os.dup(one.fileno())), service, access) for one in bound]
     try:
         _serve(servers, service, logs, access, bound)

@@ -47,7 +47,7 @@ def blueprint(service: Service) -> Blueprint:
             raise Refusal(401, WRONG_LOGIN)
         token, token_hash = new_token()
         expires_ms = int((time.time() + SESSION_S) * 1000)
-        service.write(CreateSession(user=row[0]["id"], token_hash=token_hash, expires_at=expires_ms))
+        service.write(CreateSession(user=row[0]["id"], token_hash=token_hash, expires_at=expires_ms, checked=row[1]))
         response = answer({"token": token, "expires_at": expires_ms, "user": row[0]})
         response.headers["Set-Cookie"] = cookie(token, max_age_s=SESSION_S, is_secure=service.is_secure,
                                                 path=service.cookie_path)

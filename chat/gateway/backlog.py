@@ -86,6 +86,7 @@ class Backlog:
             session.catching = {}
         session.catching[feed.id] = one
         self._waiting.setdefault(feed, []).append(one)
+        feed.n_catching += 1
         self._begun.set()
 
     def drop(self, session: Session) -> None:
@@ -139,7 +140,7 @@ class Backlog:
             if self._turn_live(one):
                 self._end(one)
                 return True
-        elif one.sent >= one.barrier:
+        elif one.barrier <= one.sent <= one.feed.head:      # else what was replayed is still to pass, as if anew
             self._end(one)              # kicked, and not back
             return True
         return one.sent > before
@@ -173,5 +174,6 @@ class Backlog:
         ones = self._waiting.get(one.feed)
         if ones is not None:
             ones.remove(one)
+            one.feed.n_catching -= 1
             if not ones:
                 del self._waiting[one.feed]

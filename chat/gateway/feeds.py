@@ -57,7 +57,7 @@ class Log(Protocol):
 class Feed:
     """One channel. `channel.next` says how far its log has come, `base` up to where memberships were read at once."""
 
-    __slots__ = ("base", "channel", "heard", "idle_s", "more", "n_users", "wanted")
+    __slots__ = ("base", "channel", "heard", "idle_s", "more", "n_catching", "n_users", "wanted")
 
     def __init__(self, channel: Channel, base: int, now_s: float) -> None:
         self.channel = channel
@@ -67,6 +67,7 @@ class Feed:
         self.more = False           # and perhaps further ones, nobody knows how many
         self.heard = False
         self.n_users = 0            # of this gateway, that are members
+        self.n_catching = 0         # sockets whose backlog of it is being read
         self.idle_s = now_s         # since when that is 0
 
     @property
@@ -139,7 +140,8 @@ class Feeds:
     def sweep(self) -> None:
         """Close what nobody here has needed for a while."""
         now_s = self._clock()
-        for feed in [feed for feed in self._feeds.values() if not feed.n_users and not feed.lags and feed.heard
+        for feed in [feed for feed in self._feeds.values()
+                     if not feed.n_users and not feed.n_catching and not feed.lags and feed.heard
                      and now_s - feed.idle_s > self._linger_s]:
             self._close(feed)
 

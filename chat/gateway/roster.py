@@ -162,14 +162,15 @@ class Roster:
         what was read later; read again.
         """
         person = self._people.get(user)
-        if person is None:
+        # Gone; or gone and come back: of what passed meanwhile this one noted nothing, and it will be read by itself.
+        if person is None or person.passed is None:
             return {}
         rows = list(rows)
         for id, _, last_seq in rows:
             feed = self._feeds.get(id)
             if feed is not None and last_seq < feed.base:
                 return None
-        passed, person.passed = person.passed or [], None
+        passed, person.passed = person.passed, None
         needed: dict[Feed, int] = {}
         for id, joined_seq, last_seq in rows:
             feed = self._feeds.get(id) or self._open(id, last_seq, lowest)

@@ -94,11 +94,19 @@ class Relay:
         return len(events)
 
     def _unpublished(self) -> list[Row]:
-        return self._database.read(lambda rows: rows.all(
+        found = self._database.read(lambda rows: rows.all(
             "SELECT e.channel_id, e.seq, e.kind, e.actor, e.data, e.at, c.published_seq FROM channels c "
             "JOIN events e ON e.channel_id = c.id AND e.seq > c.published_seq "
             "WHERE c.published_seq < c.last_seq AND e.at <= ? ORDER BY c.id, e.seq LIMIT ?",
             (self._wall_ms() - AGE_MS, MAX_BATCH)))
+        # Clocks differ, and jump: of a channel nothing may be marked that stands behind an event which is too young.
+        last: dict[int, int] = {}
+        rows: list[Row] = []
+        for row in found:
+            if row[1] == last.get(row[0], row[6] or 0) + 1:
+                last[row[0]] = row[1]
+                rows.append(row)
+        return rows
 
     def _hold(self) -> bool:
         now_s = time.monotonic()

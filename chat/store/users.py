@@ -125,12 +125,17 @@ class CreateSession(NoChannel):
     user: int
     token_hash: bytes
     expires_at: int
+    checked: str | None = None      # the password's hash that was right; another by now: it was changed meanwhile
 
     def apply(self, tx: Transaction) -> int:
-        """Refused 403: the account is not active."""
+        """Refused 403: the account is not active; 401: its password is another one by now."""
         if not self.token_hash:
             raise invalid("token_hash", "is empty")
         _actor(tx, self.user)
+        if self.checked is not None and not tx.rows.one(
+                f"SELECT 1 FROM users WHERE id = ? AND password_hash = ?{tx.rows.for_update}",
+                (self.user, self.checked)):
+            raise Refused(401, "no such name and password")
         tx.rows.run("DELETE FROM sessions WHERE user_id = ? AND expires_at <= ?", (self.user, tx.now_ms))
         session = tx.rows.insert("INSERT INTO sessions (user_id, token_hash, created_at, expires_at) "
                                  "VALUES (?, ?, ?, ?)", (self.user, self.token_hash, tx.now_ms, self.expires_at))

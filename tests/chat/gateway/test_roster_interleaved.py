@@ -45,6 +45,7 @@ class Interleaved(RuleBasedStateMachine):
         self.logs: dict[int, list[tuple[int, bool] | None]] = {id: [None] for id in CHANNELS}
         self.sessions: dict[int, list[Session]] = {user: [] for user in USERS}
         self.reading: dict[int, tuple[list[Any], dict[int, int]] | None] = {}    # users whose read is under way
+        self.waiting: set[int] = set()      # users with sockets that started meanwhile
         self.read_to: dict[int, dict[int, int]] = {}
         self.untold: list[tuple[int, int, int]] = []            # joins that no notice has told of
         nothing: Any = NoRedis()
@@ -107,13 +108,14 @@ class Interleaved(RuleBasedStateMachine):
 
     @rule(user=A_USER)
     def a_socket_comes_and_starts(self, user):
-        if user in self.reading:
-            return
         session = Session.__new__(Session)
         session.user = user
         session.begin(self, self.roster.person(user))   # type: ignore[arg-type]
         self.roster.enter(session)
         self.sessions[user].append(session)
+        if user in self.reading:        # of before its sockets went, perhaps: its own read comes behind that
+            self.waiting.add(user)
+            return
         self.roster.begin_reading([user])
         self.reading[user] = None
 
@@ -129,7 +131,8 @@ class Interleaved(RuleBasedStateMachine):
         if self.reading.get(user):
             rows, self.read_to[user] = self.reading.pop(user)
             lowest = {} if low is None else {id: min(low, len(self.logs[id])) for id in CHANNELS}
-            if self.roster.learn(user, rows, lowest) is None:
+            if self.roster.learn(user, rows, lowest) is None or user in self.waiting:
+                self.waiting.discard(user)
                 self.roster.begin_reading([user])
                 self.reading[user] = None
 
@@ -144,7 +147,6 @@ class Interleaved(RuleBasedStateMachine):
         for session in self.sessions[user]:
             self.roster.leave(session)
         self.sessions[user] = []
-        self.reading.pop(user, None)
 
     # What must hold
 
@@ -201,3 +203,33 @@ class Interleaved(RuleBasedStateMachine):
 
 TestInterleaved = Interleaved.TestCase
 TestInterleaved.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+
+
+def test_an_answer_of_before_its_sockets_went_is_not_learned_for_whoever_comes_again():
+    """Of what passed in between, the new one noted nothing: it would stay in a channel that it was thrown out of."""
+    world = Interleaved()
+    roster = world.roster
+
+    def socket(user):
+        session = Session.__new__(Session)
+        session.user = user
+        session.begin(world, roster.person(user))
+        roster.enter(session)
+        return session
+
+    world.join_or_leave(1, 1)
+    world.join_or_leave(1, 2)
+    socket(2)                   # keeps the channel open
+    roster.begin_reading([2])
+    roster.learn(2, [(1, 3, 3)], {})
+    gone = socket(1)
+    roster.begin_reading([1])
+    answer = [(1, 2, 3)]
+    roster.leave(gone)
+    socket(1)
+    world.join_or_leave(1, 1)
+    world.an_event_passes(1, 1)
+    assert roster.learn(1, answer, {}) == {}
+    roster.begin_reading([1])
+    assert roster.learn(1, [], {}) == {}
+    assert roster.channels_of(1) == set()
