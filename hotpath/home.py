@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from hotpath.core.durable import write_private
 from hotpath.core.yamltext import Plain, unparse
 
 log = logging.getLogger(__name__)
@@ -87,8 +88,6 @@ def taken(folder: Path) -> Iterator[Home]:
 
 def _id(path: Path) -> str:
     """What is written there; made once."""
-    if not path.exists():
-        fresh = path.with_suffix(".new")
-        fresh.write_text(f"{secrets.token_hex(4)}\n")
-        fresh.replace(path)
+    if not path.exists() or not path.read_text().strip():       # empty: the power went in the middle of it
+        write_private(path, f"{secrets.token_hex(4)}\n".encode())
     return path.read_text().strip()

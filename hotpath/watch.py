@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from hotpath.core.supervise import Supervisor
 
 from .asking import Answer, Question, ask
 from .figures import Reading
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from .parts import Member
@@ -95,7 +98,14 @@ class Watch:
             self.check()
 
     def check(self) -> None:
-        """Ask everybody, write the answers to the status file."""
+        """Ask everybody, write the answers to the status file; where that cannot be done just now, later."""
+        try:
+            self._check()
+        except OSError as error:        # a full disk, no descriptor: the page is late, the parts go on
+            self._due_s = time.monotonic() + CHECK_EVERY_S
+            log.warning("status cannot be written cause=%s", error.strerror)
+
+    def _check(self) -> None:
         there = {child.part.name for child in self._supervisor.children if child.process is not None}
         # Whose process is not there is not asked: its socket would have us wait.
         healths = _asked({member.name: [Question(server.address, "/healthz") for server in member.servers]

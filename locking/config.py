@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -30,7 +31,7 @@ class LockingConfig(ServeConfig, frozen=True):
 
     def check(self) -> Iterator[Problem]:
         """The variable's token, too, is one that a client can send."""
-        if self.secret is not None and not (self.secret.isascii() and self.secret.isprintable()):
+        if self.secret is not None and re.match(TOKEN, self.secret) is None:
             yield Problem(("token",), "not allowed; allowed: printable ASCII without blanks")
 
     @property

@@ -146,7 +146,8 @@ def _begin(connection: Connection, driver: sqlite3.Connection) -> None:
         driver.execute("BEGIN IMMEDIATE")
 
 
-def _driver_of(connection: Connection) -> sqlite3.Connection:
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """The driver's own connection below SQLAlchemy's, of SQLite."""
     driver = connection.connection.dbapi_connection
     assert isinstance(driver, sqlite3.Connection)
     return driver
@@ -160,7 +161,7 @@ def begin_write(session: Session, timeout: float | None = None) -> None:
     connection = session.connection()
     if connection.dialect.name != "sqlite":
         return
-    driver = _driver_of(connection)
+    driver = driver_of(connection)
     if driver.in_transaction:
         return
     with translating(), _busy(driver, timeout):

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, lazyload
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from .classify import translating
-from .engine import MYSQL, begin_write, milliseconds, whole_seconds
+from .engine import MYSQL, begin_write, driver_of, milliseconds, whole_seconds
 from .errors import LockTimeout, Missing
 from .models import as_tuple, in_keys, key_columns, key_of
 
@@ -110,21 +110,29 @@ def lock_timeout(session: Session, timeout: float | None) -> Iterator[None]:
 
 
 def limit_waits(session: Session, timeout: float) -> None:
-    """No lock of this transaction is waited for longer than `timeout` seconds; the next one's waits are as before."""
+    """No lock of this transaction is waited for longer than `timeout` seconds.
+
+    The pool puts it back: a connection that the caller holds on to waits no longer until it gives that back.
+    """
     connection = session.connection()
     kind = connection.dialect.name
     if kind == "postgresql":
         session.execute(text(f"SET LOCAL lock_timeout = '{milliseconds(timeout)}ms'"))
         return
     # It belongs to the connection, so it is put back where the pool takes that back, however the transaction ends.
+    # The first note counts: on a caller's own connection the pool has not put it back when the next one comes.
     if kind == "sqlite":
-        read, write, value = "PRAGMA busy_timeout", "PRAGMA busy_timeout = ", milliseconds(timeout)
-    else:
-        read, value = "SELECT @@SESSION.innodb_lock_wait_timeout", whole_seconds(timeout)
-        write = "SET SESSION innodb_lock_wait_timeout = "
+        # Past SQLAlchemy: SERIALIZABLE begins before any statement, and would wait before the wait is limited.
+        driver = driver_of(connection)
+        (before,) = driver.execute("PRAGMA busy_timeout").fetchone()
+        connection.info.setdefault(LIMITED, f"PRAGMA busy_timeout = {before}")
+        driver.execute(f"PRAGMA busy_timeout = {milliseconds(timeout)}")
+        return
+    read, value = "SELECT @@SESSION.innodb_lock_wait_timeout", whole_seconds(timeout)
+    write = "SET SESSION innodb_lock_wait_timeout = "
     before = session.execute(text(read)).scalar_one()
+    connection.info.setdefault(LIMITED, f"{write}{before}")
     session.execute(text(f"{write}{value}"))
-    connection.info[LIMITED] = f"{write}{before}"
 
 
 # Of every pool there is: see `advisory`.

@@ -11,7 +11,7 @@ from typing import TypeVar
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
-from .classify import classify, translated
+from .classify import STALE, classify, translated
 from .errors import Conflict, Disconnected, Missing, Retriable
 from .models import Versioned, mapper_of
 from .pessimistic import limit_waits, locked
@@ -72,7 +72,7 @@ class Tx:
     def _check(self, _session: Session, _context: object, _rows: object) -> None:
         """Raises TypeError: what is about to be written would overwrite others' changes unseen."""
         for row in self._unguarded:
-            if self.session.is_modified(row):
+            if row in self.session.deleted or self.session.is_modified(row):
                 raise TypeError(f"{type(row).__name__} was loaded without a lock and has no version, so a change of it "
                                 "may undo another's: inherit Versioned, or use Pessimistic")
 
@@ -163,7 +163,10 @@ def _attempt(where: Engine | sessionmaker[Session], fn: Callable[[Tx], T], polic
                 policy.conflicted(row)
         ours = translated(error)
         if isinstance(ours, Conflict) and ours.key is None and len(tx._free) == 1:
-            ((_, ours.key),) = tx._free         # SQLAlchemy does not say which row it was
+            ((model, key),) = tx._free          # SQLAlchemy says of which table, but not which row it was
+            table = STALE.search(str(error))
+            if table and table[1] == getattr(mapper_of(model).local_table, "name", None):
+                ours.key = key
         if isinstance(ours, Disconnected):
             ours.unknown = committing
         if ours is error:

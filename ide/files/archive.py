@@ -61,6 +61,7 @@ class Archive:
     def __init__(self, file: BinaryIO, below: bytes, *, max_bytes: int, max_files: int) -> None:
         """`file` can seek. `below`: the folder it is unpacked to; paths must not get too long there. BadArchive."""
         self._file = file
+        self._size = file.seek(0, os.SEEK_END)
         marks = count_marks(file)
         if marks > MARKS_PER_ENTRY * max_files:
             raise bad(b"", f"the archive has {marks} entries, those of archives in it included; allowed: {max_files} "
@@ -106,8 +107,10 @@ class Archive:
         """The bytes of a file. Raises BadArchive when they are not what the directory says."""
         info = one.info
         # zipfile corrects it by where it found the directory, which can make it anything.
-        self._file.seek(max(info.header_offset, 0))
-        head = self._file.read(LOCAL.size) if info.header_offset >= 0 else b""
+        head = b""
+        if 0 <= info.header_offset < self._size:
+            self._file.seek(info.header_offset)
+            head = self._file.read(LOCAL.size)
         if len(head) < LOCAL.size or not head.startswith(LOCAL_MARK):
             raise bad(one.path, "is not where the directory says")
         _, _, flags, method, *_, n_name, n_extra = LOCAL.unpack(head)
@@ -148,7 +151,10 @@ class Archive:
                 raise bad(one.path, "has something behind its end")
         if inflate is not None:
             while not inflate.eof:
-                piece = inflate.decompress(inflate.unconsumed_tail, CHUNK_BYTES)
+                try:
+                    piece = inflate.decompress(inflate.unconsumed_tail, CHUNK_BYTES)
+                except zlib.error as error:
+                    raise bad(one.path, f"is damaged: {error}") from None
                 if not piece:
                     raise bad(one.path, "ends before its end")
                 yield piece

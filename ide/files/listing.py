@@ -6,7 +6,7 @@ import stat
 from collections import deque
 from collections.abc import Iterable
 
-from .confine import opened, resolve
+from .confine import opened, refused, resolve
 from .paths import href, joined, shown
 from .times import moment
 
@@ -30,7 +30,8 @@ def listing(root: int, path: bytes, depth: int, limit: int) -> dict[str, object]
     try:
         while waiting and not truncated:
             inner, level = waiting.popleft()
-            found, truncated = folder_entries(top, inner, path, limit - len(entries))
+            with refused(path):
+                found, truncated = folder_entries(top, inner, path, limit - len(entries))
             entries += [entry for _, entry in found]
             if level < depth:
                 waiting += [(joined(inner, name), level + 1) for name, entry in found if entry["kind"] == "dir"]

@@ -79,7 +79,10 @@ class Mover:
         here = old.look()
         if here is None:
             raise NotFound(f"there is no {shown(source)}")
-        if stat.S_ISDIR(here.st_mode) and is_within(new.folder, identity(here), identity(os.fstat(self._volume.root))):
+        with refused(new.path):
+            into = stat.S_ISDIR(here.st_mode) and is_within(
+                new.folder, identity(here), identity(os.fstat(self._volume.root)))
+        if into:
             raise IntoItself(f"{shown(source)} cannot be put into itself")
         return here
 

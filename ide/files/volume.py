@@ -57,11 +57,12 @@ class Spot:
         self.path = path
 
     def look(self) -> os.stat_result | None:
-        """What stands there, itself; None: nothing."""
-        try:
-            return os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
+        """What stands there, itself; None: nothing. Raises NotAllowed."""
+        with refused(self.path):
+            try:
+                return os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
+            except FileNotFoundError:
+                return None
 
     def open(self) -> int:
         """A descriptor for reading of what stands there; never through a link. OSError."""

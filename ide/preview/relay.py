@@ -300,7 +300,9 @@ class Browser:
     def _settle(self, program: HttpLine) -> bool:
         """Make both connections ready for the next request; False: the browser's has to end."""
         http = program.http
-        if http.our_state is http1.DONE and http.their_state is http1.DONE and not program.closed:
+        # What came behind the answer (a HEAD's with a body, say) would be taken for the next one.
+        if (http.our_state is http1.DONE and http.their_state is http1.DONE and not program.closed
+                and not http.trailing_data[0]):
             http.start_next_cycle()
         else:
             self._drop_program()
@@ -338,7 +340,7 @@ class Browser:
         if broken or refused.status in (400, 408):
             head = http1.Response(status_code=head.status_code, reason=head.reason,
                                   headers=[*head.headers.raw_items(), (b"Connection", b"close")])
-        self.line.send(head)
-        self.line.send(http1.Data(data=body))
-        self.line.send(http1.EndOfMessage())
+        self.line.send(head, STALL_S)
+        self.line.send(http1.Data(data=body), STALL_S)
+        self.line.send(http1.EndOfMessage(), STALL_S)
         return not broken and self._drain_request()

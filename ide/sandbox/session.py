@@ -50,8 +50,11 @@ class Session:
 
 
 def members(leader: int) -> Iterator[int]:
-    """The processes of a session."""
-    for name in os.listdir("/proc"):
+    """The processes of a session; none, if there is no descriptor to look with."""
+    names: list[str] = []
+    with suppress(OSError):
+        names = os.listdir("/proc")
+    for name in names:
         if name.isdigit():
             with suppress(OSError, IndexError, ValueError), open(f"/proc/{name}/stat", "rb") as stat:
                 # Behind the name in brackets, which may hold anything: state, parent, group, session.

@@ -338,7 +338,11 @@ cdef void on_late(client_t* client) noexcept nogil:
     elif client.phase == CLOSE_SENT and now_ms >= client.end_ms:
         fail(client)
     elif client.phase == ATTACHED and now_ms - client.heard_ms >= PING_MS:
-        if client.pinged and now_ms - client.heard_ms >= 2 * PING_MS:
+        if client.seat.stalled:         # its pongs are not read; to send to one who is gone fails in the end
+            client.heard_ms = now_ms
+            client.pinged = False
+            put_control(client, OP_PING, NULL, 0)
+        elif client.pinged and now_ms - client.heard_ms >= 2 * PING_MS:
             fail(client)
         elif not client.pinged:
             client.pinged = True

@@ -81,14 +81,16 @@ class Feed:
         self._open[socket] = id
         request.state = opening.credential
         let_go = ends_with(request, socket.close)
-        subscription = opening.project.subscribe(opening.since)
+        subscription: Subscription | None = None
         try:
+            subscription = opening.project.subscribe(opening.since)
             spawn(listen, socket, subscription, name=f"ide events {id}")
             self._tell(socket, opening.project, subscription)
         except ConnectionClosed:
             pass
         finally:
-            subscription.close()
+            if subscription is not None:
+                subscription.close()
             let_go()
             del self._open[socket]
 

@@ -115,7 +115,12 @@ class Gate:
             return False
         # In absolute form the target's host is the one that counts (RFC 9112 section 3.2.2).
         target = request.target
-        return target[:1] in "/*" or urlsplit(target).netloc.lower() in self._hosts
+        if target[:1] in "/*":
+            return True
+        try:
+            return urlsplit(target).netloc.lower() in self._hosts
+        except ValueError:              # brackets with no address in them
+            return False
 
     def _needs_one(self, request: Request) -> bool:
         """Whatever has a route, but for the open ones; and all below /api and /metrics, be it there or not."""

@@ -76,9 +76,13 @@ class Life:
 
     def delete(self, request: Request, id: str) -> Response:
         """204; with `purge=1` for good."""
-        self._workspace.delete(id, flag_in(query_of(request), "purge"))
-        self._gone(id)
+        whole(self._delete, id, flag_in(query_of(request), "purge"))
         return Response(None, 204)
+
+    def _delete(self, id: str, purge: bool) -> None:
+        """To its end, also when the client goes: its pages must hear of it."""
+        self._workspace.delete(id, purge)
+        self._gone(id)
 
     def undelete(self, request: Request, id: str) -> Response:
         """200; 404 when it is not in the trash any more."""

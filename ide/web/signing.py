@@ -39,12 +39,12 @@ class Signing:
 
     def open(self, request: Request) -> Response:
         """204 and a cookie; 401, and 429 for who guesses."""
+        given = body_of(request, Shown)     # first: it waits, and behind the look many would pass meanwhile
         client = request.client[0] if request.client is not None else None
         wait_s = self.failures.wait_s(client)
         if wait_s:
             return refused(429, "too-many", "too many wrong tokens; wait, then try the right one",
                            headers=(("Retry-After", str(wait_s)),))
-        given = body_of(request, Shown)
         if not (self._gate.lets_all_in or self._gate.is_token(given.token)):
             self.failures.note(client)
             self.n_failed += 1

@@ -50,6 +50,7 @@ class Project:
         self._lock = Lock()                         # one start or stop at a time
         # Who looks how many there are begins another before the next one looks.
         self._shells, self._runs, self._installs = Lock(), Lock(), Lock()
+        self._watching = Lock()                     # who comes second waits until the watch stands
         self._watched = False
         self._closed = False
         self._ports: list[dict[str, Any]] = []
@@ -183,6 +184,7 @@ class Project:
     def _stop(self, error: str | None) -> None:
         running, self.running = self.running, None
         if running is None:
+            self.terminals.close_all()      # an installation needs no project that runs
             if self.state == "failed" and error is None:
                 self._become("stopped")
             return
@@ -192,6 +194,9 @@ class Project:
             running.stop()
         except Refusal as refusal:
             error = refusal.detail
+        except BaseException as wrong:      # no descriptor to look with, say: it must not be "stopping" for ever
+            self._become("stopped", f"not all of it was ended: {wrong or type(wrong).__name__}")
+            raise
         self._become("stopped", error)
         self._workspace.stopped(self)
 
@@ -249,7 +254,8 @@ class Project:
 
     def set_up(self) -> None:
         """In a task: run the template's set-up in the background, unless that is done."""
-        if self.kept.is_set_up or not self.template.setup or self.terminals.of_kind("setup"):
+        if self.kept.is_set_up or not self.template.setup or any(
+                one.alive for one in self.terminals.of_kind("setup")):
             return
         terminal = self.once("set up", self.template.setup, COLS, ROWS)
 
@@ -300,9 +306,18 @@ class Project:
 
     def watch(self) -> None:
         """In a task: from now on changes of files are told."""
-        if not self._watched:
+        with self._watching:
+            if self._watched or self._closed:
+                return
+            try:
+                self._workspace.watcher.add(self.id, self.root, self.ignore, self._told)
+            except BaseException:
+                self._workspace.watcher.remove(self.id)
+                raise
+            if self._closed:        # deleted meanwhile
+                self._workspace.watcher.remove(self.id)
+                return
             self._watched = True
-            self._workspace.watcher.add(self.id, self.root, self.ignore, self._told)
             if self.running is not None:        # what its programs wrote before, nobody saw
                 self.budget.dirty = self.backup_due = True
 

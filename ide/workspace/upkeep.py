@@ -53,7 +53,10 @@ def keep(workspace: Workspace) -> None:
             trash_at = now + TRASH_S
             for id in workspace.expired():
                 log.info("out of the trash id=%s", id)
-                workspace.purge(id)
+                try:
+                    workspace.purge(id)
+                except Exception:       # a disk that may not be written to: the others' upkeep goes on
+                    log.exception("upkeep id=%s", id)
 
 
 def look(workspace: Workspace, project: Project, due: Chores, now: float) -> None:

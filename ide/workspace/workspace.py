@@ -170,6 +170,8 @@ class Workspace:
             return
         project = self.get(id)
         project.keep(deleted=record.now())
+        if self._projects.get(id) is not project:       # another delete was faster
+            raise NotFound("there is no such project")
         # From here on nobody finds it; whoever has it already meets a project that is stopped.
         del self._projects[id]
         self._trash[id] = project.kept
@@ -194,8 +196,8 @@ class Workspace:
             except BaseException:
                 kept.deleted = since
                 raise
-            del self._trash[id]
             project = self._take(kept)
+            del self._trash[id]
         project.count()
         return project
 

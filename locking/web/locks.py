@@ -67,7 +67,7 @@ class Locks:
     def renew(self, request: Request, id: int) -> Response:
         """204; 404, 428, 423. There need not be a body."""
         token = token_of(request)
-        wanted = body_of(request, Renewal) if request.field("content-type") is not None else Renewal()
+        wanted = body_of(request, Renewal) if request.body() else Renewal()
 
         def work(tx: Tx) -> None:
             self._holds(tx, id, token)

@@ -7,6 +7,7 @@ import pytest
 
 from hotpath.core.config import Rate
 from tests.chat.api.serving import make_config, new_name, one_engine, serving
+from tests.waiting import wait_for
 
 FIELDS = {"id", "channel", "seq", "user", "text", "at", "client_msg_id", "root", "edited_at", "deleted", "reactions",
           "replies", "mentions"}
