@@ -147,6 +147,7 @@ def test_the_hosts_of_one_request_agree(ide):
     for head in (b"GET /ide/api/projects HTTP/1.1\r\nHost: %b\r\nHost: evil.example\r\n" % own,
                  b"GET http://evil.example/ide/api/projects HTTP/1.1\r\nHost: %b\r\n" % own,
                  b"GET http://%b/ide/api/projects HTTP/1.1\r\nHost: evil.example\r\n" % own,
+                 b"GET http://[:::]/ide/api/projects HTTP/1.1\r\nHost: %b\r\n" % own,
                  b"GET /ide/api/projects HTTP/1.0\r\n", b"GET /ide/api/projects HTTP/1.1\r\n",
                  b"GET /ide/api/projects HTTP/1.1\r\nHost:\r\n"):
         with Client(ide.address) as client:

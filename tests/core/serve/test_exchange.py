@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import select
 
 import h11
 import pytest
@@ -83,6 +84,24 @@ def test_pipelined_requests_are_answered_in_order(served: Served):
     with Client(served.address) as client:
         client.send(b"".join(request_bytes("GET", path) for path in paths))
         assert [client.answer().json()["id"] for _ in paths] == list(range(200))
+
+
+def test_pipelined_answers_that_fill_the_buffer_and_leave_at_once_all_come(served: Served):
+    """What the kernel takes at once is followed by no event of its own: the next request must not wait for one."""
+    with Client(served.address) as client:
+        client.send(request_bytes("GET", "/big/100000") * 8)
+        assert [len(client.answer().body) for _ in range(8)] == [100_000] * 8
+
+
+def test_an_early_refusal_reaches_a_client_that_said_close(served: Served):
+    """It still sends its body: a close at once would have the kernel take our answer back."""
+    for fields in ([("Connection", "close")], []):
+        with Client(served.address) as client:
+            client.send(request_bytes("POST", "/nothing", [("Content-Length", "300000"), *fields]))
+            wait_for(lambda: select.select([client.sock], [], [], 0)[0], "the answer")
+            for _ in range(30):
+                client.send(b"x" * 10_000)
+            assert client.answer("POST").status == 405
 
 
 def test_one_that_waits_holds_up_those_pipelined_behind_it(served: Served):

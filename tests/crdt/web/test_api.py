@@ -574,6 +574,16 @@ def test_other_pages_may_not(replica, origin):
     assert preflight.value("access-control-allow-methods") is None
 
 
+@pytest.mark.parametrize(("origin", "host", "status"), [
+    ("http://evil.test", None, 403), ("null", None, 403), ("http://evil.test:8080", "evil.test:8080", 403),
+    ("http://page.test:8080", None, 201), ("http://localhost:8080", "localhost:8080", 201)])
+def test_no_foreign_page_changes_anything(replica, key, origin, host, status):
+    """Neither by a request that needs no preflight, nor by having its own name point here."""
+    fields = [("Origin", origin), *([("Host", host)] if host else []), ("Content-Type", "application/octet-stream")]
+    assert replica.ask("PUT", f"/kv/{key}?upsert=true", fields, b"x").status == status
+    assert replica.get(f"/kv/{key}").status == (200 if status == 201 else 404)
+
+
 def test_a_preflight_of_a_members_page_is_told_what_it_may_do(replica):
     answer = replica.ask("OPTIONS", "/kv/x", [
         ("Origin", "http://page.test:8080"), ("Access-Control-Request-Method", "PUT"),

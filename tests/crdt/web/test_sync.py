@@ -34,6 +34,11 @@ def merge(member: Member, *cells: dict[str, object], **more: object):
     return member.ask("POST", "/sync/merge", {"cells": list(cells), **more})
 
 
+def test_a_stamp_that_no_clock_could_follow_is_refused(one: Member):
+    answer = merge(one, {"key": "k", "live": False, "stamp": "ffffffffffffffff-a"})
+    assert answer.status == 422
+
+
 def test_json_cells_are_merged_and_a_second_time_ignored(one: Member):
     cells = [cell("j1"), cell("j2", value={"n": [1, None, "ü"]}), cell("j3", live=False)]
     del cells[2]["value"]
@@ -149,7 +154,9 @@ def test_members_are_added_listed_and_forgotten(one: Member):
 
 @pytest.mark.parametrize(("given", "status"), [
     ({"name": "A", "url": "http://h"}, 422), ({"name": "a", "url": "http://h"}, 422), ({"name": "b"}, 422),
-    ({"name": "b", "url": "ftp://h"}, 422), ({"name": "b", "url": "http://h", "x": 1}, 422), ([], 422)])
+    ({"name": "b", "url": "ftp://h"}, 422), ({"name": "b", "url": "http://h:99999"}, 422),
+    ({"name": "b", "url": "http://["}, 422), ({"name": "b", "url": "http://h", "public": "http://h:x"}, 422),
+    ({"name": "b", "url": "http://h", "x": 1}, 422), ([], 422)])
 def test_a_member_that_is_none_is_refused(one: Member, given, status):
     assert one.ask("POST", "/members", given).status == status
     assert one.get("/members")["members"] == []
