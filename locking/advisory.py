@@ -60,7 +60,8 @@ def _of_mysql(session: Session, name: str, timeout: float | None) -> None:
 def _release_of_caller(session: Session, transaction: SessionTransaction) -> None:
     connection = session.get_bind()
     assert isinstance(connection, Connection)
-    if transaction.parent is None and connection.info.pop(HELD, False):
+    # While the caller's own transaction goes on, others do not see yet what was written: then the pool releases it.
+    if transaction.parent is None and not connection.in_transaction() and connection.info.pop(HELD, False):
         _release_all(connection.connection)
 
 

@@ -247,7 +247,8 @@ cdef bint enter(exchange_t* exchange, server_t* server) noexcept nogil:
         gauge_leave(server.in_flight, server.in_flight_stride, relay.worker)
         return False
     # Once its time outside is over, whoever moves the date on is the one probe; the others look elsewhere meanwhile.
-    if until_us == 0 or word_swap(&server.health.ejected_until_us, until_us, relay.loop.now_us + server.upstream.passive_eject_us):
+    if until_us == 0 or (until_us <= relay.loop.now_us and word_swap(
+            &server.health.ejected_until_us, until_us, relay.loop.now_us + server.upstream.passive_eject_us)):
         return True
     gauge_leave(server.in_flight, server.in_flight_stride, relay.worker)
     return False

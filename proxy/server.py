@@ -91,12 +91,14 @@ class ProxyGeneration:
 
     def run_worker(self, worker: WorkerContext) -> None:
         """In the child."""
+        self.before = None      # and with it the descriptors of its shared memory
         for one in self._admin:
             one.close()
         Worker(self._config, self.state, worker.index, self._doors, self.access_log).run(worker)
 
     def run_warden(self, context: WorkerContext) -> None:
         """In the child."""
+        self.before = None
         for one in self._sockets:
             one.close()
         warden.run(context, self._admin, self, self._token)

@@ -219,8 +219,8 @@ class Sync:
             raise RequestError(f"{given.name} is this replica itself", 422)
         if not (given.url.startswith("http://") and is_address(given.url)):
             raise RequestError(f"url {given.url!r} is not allowed; allowed: http://HOST:PORT", 422)
-        if given.public and not is_address(given.public):
-            raise RequestError(f"public {given.public!r} is no address", 422)
+        if given.public and not given.public.startswith("/") and not is_address(given.public):
+            raise RequestError(f"public {given.public!r} is not allowed; allowed: an address, or a path", 422)
         try:
             new = offload(self._gossip.add, given.name, given.url, given.public or "")
         except ValueError as error:

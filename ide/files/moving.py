@@ -61,8 +61,9 @@ class Mover:
                     with volume.giving_back(n_bytes, n), volume.locked(new):
                         self._place(Spot(volume.tmp, draft, new.path), new, overwrite=overwrite)
                         new.sync()
-                finally:
+                except BaseException:       # on success nothing of ours is there, and what was replaced may wait there
                     remove_tree(volume.tmp, draft)
+                    raise
 
     def _present(self, source: bytes) -> Spot:
         """Where `source` stands. NotFound: whatever is wrong with the target as well, this comes first."""

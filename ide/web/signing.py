@@ -11,7 +11,7 @@ from hotpath.core.tasks import Lock, offload
 from .asked import body_of
 from .gate import Credential, Gate, unauthorized
 from .problems import refused
-from .routes import Routes
+from .routes import Routes, whole
 from .sessions import AGE_S, Failures, Sessions
 
 log = getLogger(__name__)
@@ -71,8 +71,11 @@ class Signing:
     def save(self) -> None:
         """In a task: sessions are on disk when this returns, so that a restart ends none.
 
-        A full disk keeps nobody out: who is to make room must get in.
+        A full disk keeps nobody out: who is to make room must get in. A client that goes leaves nothing half-written.
         """
+        whole(self._save)
+
+    def _save(self) -> None:
         with self._saving:
             if self._sessions.dirty:
                 try:

@@ -119,10 +119,10 @@ class Stage:
         """Let the actors live their parts, in turns. Raises what one of them, or `show`, raised."""
         threads = [threading.Thread(target=player.live, args=(part,), name=player.name, daemon=True)
                    for player, part in parts.items()]
-        for thread in threads:
-            thread.start()
-        self._live = list(parts)
         try:
+            for thread in threads:
+                thread.start()
+            self._live = list(parts)
             while self._live:
                 for player in tuple(self._live):
                     if not player.waits:
@@ -135,7 +135,8 @@ class Stage:
                 player.go.release()
             # Each rolls back, which ends the wait of those that wait for it.
             for thread in threads:
-                thread.join()
+                if thread.ident is not None:        # else the system had no more threads
+                    thread.join()
 
     def _turn(self, player: Player) -> None:
         """Of `player`, until it pauses, leaves, or has to wait."""

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from hotpath.core.serve import Request, Response, Router
-from hotpath.core.tasks import offload
+from hotpath.core.tasks import offload, spawn
 from hotpath.core.tasks.sync import Semaphore
 from hotpath.locking.engine import engine
-from hotpath.locking.scenarios import SCENARIOS, play
+from hotpath.locking.scenarios import SCENARIOS, Result, play
 from hotpath.locking.scenarios.playing import find
 
 from .problems import Refusal, answered, retry_after
@@ -49,9 +49,13 @@ class Plays:
         if self._waiting >= WAITING:
             raise Refusal(503, "others wait for a scenario already", headers=(retry_after(1),), outcome="none")
         self._waiting += 1
+        # A task of its own: with a client that goes, its turn would be given on while the thread still plays.
+        result = spawn(lambda: self._played(name, policy), name="play").result()
+        return Response.json(result.as_json(steps=True))
+
+    def _played(self, name: str, policy: str) -> Result:
         try:
             with self._turn:
-                result = offload(play, self._engine, name, policy)
+                return offload(play, self._engine, name, policy)
         finally:
             self._waiting -= 1
-        return Response.json(result.as_json(steps=True))
