@@ -231,17 +231,15 @@ cdef bint enter(exchange_t* exchange, server_t* server) noexcept nogil:
     """Counts the request in. False: another one was faster to the last place, or to be the probe of an ejected server."""
     cdef const relay_t* relay = exchange.relay
     cdef int64_t until_us = word_load(&server.health.ejected_until_us)
-    exchange.probe_until_us = 0
+    exchange.is_probe = until_us != 0
     if server.max_connections == 0:         # the usual case does not read the other workers' cache lines
         word_add(server.in_flight + relay.worker * server.in_flight_stride, 1)
     elif gauge_enter(server.in_flight, server.in_flight_stride, relay.n_workers, relay.worker) > server.max_connections:
         gauge_leave(server.in_flight, server.in_flight_stride, relay.worker)
         return False
     # Once its time outside is over, whoever moves the date on is the one probe; the others look elsewhere meanwhile.
-    if until_us == 0:
-        return True
-    exchange.probe_until_us = relay.loop.now_us + server.upstream.passive_eject_us
-    if word_swap(&server.health.ejected_until_us, until_us, exchange.probe_until_us):
+    if until_us == 0 or (until_us <= relay.loop.now_us and word_swap(
+            &server.health.ejected_until_us, until_us, relay.loop.now_us + server.upstream.passive_eject_us)):
         return True
     gauge_leave(server.in_flight, server.in_flight_stride, relay.worker)
     return False
@@ -280,9 +278,10 @@ cdef void server_failed(exchange_t* exchange) noexcept nogil:
     word_add(&server.health.all_failures, 1)
     if upstream.passive_failures == 0:
         return
-    if exchange.probe_until_us:         # a failed probe ejects at once
-        word_swap(&server.health.ejected_until_us, exchange.probe_until_us, now_us + upstream.passive_eject_us)
-        exchange.probe_until_us = 0
+    cdef int64_t until_us = word_load(&server.health.ejected_until_us)
+    if exchange.is_probe and until_us:      # a failed probe ejects at once
+        exchange.is_probe = False
+        word_swap(&server.health.ejected_until_us, until_us, now_us + upstream.passive_eject_us)
         return
     if now_us - word_load(&server.health.window_us) > upstream.passive_window_us:
         word_store(&server.health.window_us, now_us)
@@ -293,10 +292,13 @@ cdef void server_failed(exchange_t* exchange) noexcept nogil:
 
 cdef void server_answered(exchange_t* exchange) noexcept nogil:
     cdef server_t* server = exchange.server
-    cdef int64_t until_us = exchange.probe_until_us
+    cdef int64_t until_us
     learn(server, exchange.relay.loop.now_us - exchange.forwarded_us, exchange.relay.loop.now_us)
-    # Only the probe calls it back: others were sent before it was ejected, and one in two of a sick server's answers is good.
-    exchange.probe_until_us = 0
+    if not exchange.is_probe:       # sent before it was ejected: every second answer of a sick server is good
+        return
+    # Of a server that takes longer than it stays out, a later probe may have moved the date on meanwhile.
+    exchange.is_probe = False
+    until_us = word_load(&server.health.ejected_until_us)
     if until_us and word_swap(&server.health.ejected_until_us, until_us, 0):
         word_store(&server.health.failures, 0)
         word_store(&server.health.since_us, exchange.relay.loop.now_us)

@@ -108,7 +108,6 @@ cdef struct exchange_t:
     int64_t bytes_received      # from the client: head and body
     int64_t body_received       # payload of the request, for its limit
     int64_t body_sent           # to the client: body alone, for the log
-    int64_t probe_until_us      # it asks an ejected server whether it is back: the date to which it moved the ejection; else 0
     uint64_t tried              # bit per position of a server that failed this request
     Body request_body
     Body response_body
@@ -138,6 +137,7 @@ cdef struct exchange_t:
     uint8_t resends
     uint8_t interims            # 1xx so far
     uint8_t counted_route       # the concurrency gauge of its route counts it
+    uint8_t is_probe            # it asks an ejected server whether it is back
     uint8_t counted_server      # the in-flight gauge of its server counts it
     uint8_t limit_shown         # LimitHeaders ALWAYS: the three below are sent
     int64_t limit_remaining

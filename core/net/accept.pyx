@@ -250,7 +250,7 @@ cdef int run_door(Callback* callback) except -1:
         stream = self.stream_of(self.accepted.pop(0))
         if stream is not None:
             stream.told(self.on_stream, (stream,))
-    if self.c.listener.source.fd < 0:
+    if self.c.listener.source.fd < 0 and not self.c.callback.queued:    # else the loop still points at us
         self.loop.streams.discard(self)
     return 0
 

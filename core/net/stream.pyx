@@ -648,7 +648,7 @@ cdef class Stream:
         return self.tell_closed()
 
     cdef int tell_closed(self) except -1:
-        if self.c.flushing.queued:      # the loop still points into our memory: next turn
+        if self.c.flushing.queued or self.c.callback.queued:    # the loop still points into our memory: next turn
             loop_call(&self.loop.c, &self.c.callback)
             return 0
         if self not in self.loop.streams:

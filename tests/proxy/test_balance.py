@@ -223,6 +223,24 @@ def test_what_was_sent_before_the_ejection_neither_ends_nor_lengthens_it() -> No
     assert Counter(worker.request(head()).lease() for worker in workers for _ in range(5)) == {A: 1, B: 9}
 
 
+def test_a_server_slower_than_its_time_outside_comes_back() -> None:
+    """The next probe enters, and moves the date on, before the first one is answered."""
+    worker = probe(upstream(A, B, passive={"failures": 1, "eject": "1s"}))
+    fail(worker, A)
+    held = []
+    for _ in range(3):
+        worker.now_us += SECOND_US
+        held += [worker.request(head()) for _ in range(2)]
+        servers = [request.lease() for request in held[-2:]]
+        assert sorted(filter(None, servers)) == [A, B]
+        held.remove(held[-2 + servers.index(B)])
+    assert worker.ejected() == [A]
+    held[0].answered()
+    assert worker.ejected() == []
+    held[1].fail()      # the last word of a probe after it came back: a failure like any other
+    assert worker.ejected() == [A]
+
+
 def test_a_request_never_goes_twice_to_the_server_that_failed_it() -> None:
     worker = probe(upstream(A, B, C, passive={"failures": 0}))
     request = worker.request(head())

@@ -7,6 +7,7 @@ import pytest
 
 from hotpath.core.config import Rate
 from tests.chat.api.serving import make_config, new_name, one_engine, serving
+from tests.waiting import wait_for
 
 FIELDS = {"id", "channel", "seq", "user", "text", "at", "client_msg_id", "root", "edited_at", "deleted", "reactions",
           "replies", "mentions"}
@@ -302,5 +303,9 @@ def test_what_was_answered_is_published(api, bob, channel):
         heard.subscribe(f"{api.config.redis.prefix}c:{channel}")
         assert heard.get_message(timeout=5)["type"] == "subscribe"
         sent = bob.send(channel, "out")
-        payload = heard.get_message(timeout=5)["data"]
-    assert json.loads(payload[40:])["data"] == sent
+
+        def is_heard():     # what was said before may be on its way still
+            message = heard.get_message(timeout=0.1)
+            return message is not None and json.loads(message["data"][40:])["data"] == sent
+
+        wait_for(is_heard, "the message")

@@ -33,6 +33,19 @@ def test_an_echo(loop, run_until, pair):
     assert peer.recv(100) == b"hello"
 
 
+def test_one_that_nobody_holds_lives_until_the_loop_has_let_go_of_it(loop, run_until):
+    """It fails within a call of the loop that the failure itself asks for again."""
+    told = []
+    for _ in range(200):
+        ours, peer = socket.socketpair()
+        stream = Stream(loop, ours)
+        stream.on_close = lambda stream, error: told.append(error)
+        peer.close()
+        stream.write(b"x")
+    del stream
+    run_until(lambda: len(told) == 200)
+
+
 def test_writes_of_one_turn_leave_in_one_send(loop, run_until):
     ours, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
