@@ -105,7 +105,8 @@ class Desk:
     def shell(self, line):
         """A line for the shell."""
         wait_for(lambda: re.search(r"[$#]\s*$", self.terminal("shell")), "a prompt")
-        self.page.get_by_role("region", name="Terminal").get_by_role("tab", name="Shell 1").click()
+        # The newest one, as in `terminal`: a page whose question was cut off may have been given two.
+        self.page.get_by_role("region", name="Terminal").get_by_role("tab", name=re.compile("^Shell ")).last.click()
         self.page.keyboard.type(line + "\n")
 
     def on_disk(self, path, id=None):

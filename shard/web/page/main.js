@@ -12,6 +12,7 @@ import {Shards} from "./shards.js";
 import {Stream} from "./stream.js";
 
 const HUES = 8;                     // colours in kit/theme.css
+const RETRY_MS = 1000;
 
 /** @type {any} */
 let cluster = null;
@@ -35,11 +36,12 @@ function heard(name, data) {
   if (name === "problem") {
     verdict(sentence(`The router cannot tell: ${data.detail}`), "unwell");
   } else if (name === "status") {
-    const wasMoving = cluster?.state === "moving";
+    // One may have come and gone between two events, or while no stream stood.
+    const hasMoved = cluster !== null && (cluster.state === "moving" || cluster.version !== data.version);
     cluster = data;
     if (data.reshard) {
       lastReshard = null;
-    } else if (wasMoving) {
+    } else if (hasMoved) {
       askForLast();
     }
     render();
@@ -133,8 +135,12 @@ async function askForLast() {
     lastReshard = await (await ask("v1/cluster/reshard")).json();
     write(byId("said"), `${lastReshard.kind === "add" ? "Adding" : "Removing"} ${lastReshard.shard}: ${lastReshard.state}.`);
     render();
-  } catch {
-    // The stream says what is wrong.
+  } catch (error) {
+    // The stream says what is wrong. But it may be well, and then says nothing that would make us ask again.
+    const {status = 0} = /** @type {import("./kit/http.js").Failure} */ (error);
+    if (status < 400 || status >= 500) {
+      setTimeout(askForLast, RETRY_MS);
+    }
   } finally {
     isAskingLast = false;
   }
