@@ -83,12 +83,19 @@ class Trouble:
 class Person:
     """Who sits at the page, and does again what a broken line swallowed: the page says so, or stays empty."""
 
-    def __init__(self, tries):
-        self.tries = tries
+    def __init__(self, tries, tries_of_keys):
+        self.tries, self.tries_of_keys = tries, tries_of_keys
 
     def does(self, page, act):
         """What `act` answers."""
-        for left in reversed(range(self.tries)):
+        return self._does(page, act, self.tries)
+
+    def types(self, page, act):
+        """As `does`. What is typed into a terminal while its line breaks is gone, as in any other."""
+        return self._does(page, act, self.tries_of_keys)
+
+    def _does(self, page, act, tries):
+        for left in reversed(range(tries)):
             patience(page, SOON_MS if left else PATIENCE_MS)
             try:
                 return act()
@@ -180,10 +187,7 @@ def chats(context, house, person):
 
 
 def programs(context, house, person):
-    """A project, a file, a terminal: what the shell answers is shown.
-
-    Keys that are under way when a line breaks are lost with it, as with any terminal's: a person types them again.
-    """
+    """A project, a file, a terminal: what the shell answers is shown."""
     with seen(context, house, lambda page: Desk(house.ide, page)) as desk:
         def reads():
             desk.item("main.py").click()
@@ -202,7 +206,7 @@ def programs(context, house, person):
         desk.saved()
         assert person.does(desk.page, lambda: desk.on_disk("main.py")) == b"print(6 * 7)\n"
         for n in range(3):
-            person.does(desk.page, partial(asks_the_shell, n))
+            person.types(desk.page, partial(asks_the_shell, n))
     assert any(url.startswith(f"ws://{house.address}/ide/") for url in desk.asked_urls)
 
 
@@ -282,16 +286,25 @@ def test_the_landing_page_leads_into_each(context, house):
 
 @pytest.mark.parametrize("name", DEEDS)
 def test_each_page_does_its_work_behind_its_prefix(context, house, name):
-    DEEDS[name](context, house, Person(tries=1))
+    DEEDS[name](context, house, Person(1, 1))
 
 
 @pytest.mark.parametrize("name", DEEDS)
-@pytest.mark.parametrize(("trouble", "tries"), [("reload", 1), ("kill", 5)])
-def test_each_page_does_its_work_while_the_proxy_is(context, house, trouble, tries, name):
-    with Trouble(house, getattr(Trouble, trouble)) as made:
-        DEEDS[name](context, house, Person(tries))
-        while made.n < 2:       # it was too quick for that
-            DEEDS[name](context, house, Person(tries))
+def test_each_page_does_its_work_while_the_proxy_is_reloaded(context, house, name):
+    """No request is lost; a WebSocket is cut when the old worker's time is up, and comes back."""
+    does_its_work_in(Trouble(house, Trouble.reload), context, house, name, Person(1, 5))
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_each_page_does_its_work_while_workers_of_the_proxy_are_killed(context, house, name):
+    does_its_work_in(Trouble(house, Trouble.kill), context, house, name, Person(5, 5))
+
+
+def does_its_work_in(trouble, context, house, name, person):
+    with trouble:
+        DEEDS[name](context, house, person)
+        while trouble.n < 2:    # it was too quick for that
+            DEEDS[name](context, house, person)
 
 
 def test_no_part_is_sent_the_cookies_of_another(context, house):
