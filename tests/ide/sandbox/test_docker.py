@@ -119,11 +119,12 @@ def test_no_byte_of_a_program_that_ends_at_once_is_lost(project):
 
 
 SIZES = """
-import os, signal, sys
-def say(*_): print(os.get_terminal_size(), flush=True)
-signal.signal(signal.SIGWINCH, say)
-say()
-for line in sys.stdin: pass
+import os, signal
+changed = {signal.SIGWINCH}
+signal.pthread_sigmask(signal.SIG_BLOCK, changed)   # a handler could miss one that comes as it begins to wait
+while True:
+    print(os.get_terminal_size(), flush=True)
+    signal.sigwait(changed)
 """
 
 
