@@ -123,7 +123,7 @@ class ChatLimits(Limits, frozen=True):
     """What one user may do; a rate's burst is twice the rate."""
 
     connections: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 65536   # of one gateway
-    send: Rate = Rate(20, 1)                                                # writes of one user
+    send: Rate = Rate(20, 1)                        # messages, edits, deletions and reactions of one user
     login: Rate = Rate(10, 60)                                              # of one name from one address
     connect: Rate = Rate(120, 60)                                           # tickets of one user
     sockets_per_user: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 32   # over all gateways

@@ -6,12 +6,11 @@ or swaps, members get each event once and in order: what is missing is told (`on
 Deliveries touch no Python object. An event that changes who is a member is told right behind its delivery (`on_membership`).
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy
 
 from hotpath.core.serve.outbox cimport Block, block_drop, block_t
 from hotpath.core.serve.push cimport push_put, push_put_transient
-from hotpath.core.wire.ws.frame cimport FIN, OP_TEXT
 
 import logging
 

@@ -19,7 +19,7 @@ def blueprint(service: Service) -> Blueprint:
     sessions = service.sessions
     longest = service.config.limits.text
 
-    # What appends an event to a channel's log counts against `limits.send`.
+    # What is said here counts against `limits.send`.
 
     @messages.post("/channels/<id:channel>/messages")
     def post_message(channel: int) -> Response:
