@@ -21,8 +21,7 @@ from hotpath.proxy.preface cimport (
     ORIGIN_IP, ORIGIN_UNIX, ORIGIN_UNKNOWN, PREFACE_BYTES, PREFACE_NEED_MORE, parse_preface, preface_t)
 from hotpath.proxy.relay cimport client_proceed, on_client_due, on_client_events
 from hotpath.proxy.reply cimport refuse
-from hotpath.proxy.tls cimport (
-    SHAKE_DONE, SHAKE_ENDED, SHAKE_FAILED, SHAKE_PLAIN, SHAKE_WAITS, Shake, tls_begin, tls_session, tls_shake)
+from hotpath.proxy.tls cimport SHAKE_DONE, SHAKE_FAILED, SHAKE_PLAIN, SHAKE_WAITS, Shake, tls_begin, tls_session, tls_shake
 
 log = logging.getLogger(__name__)
 

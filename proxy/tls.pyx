@@ -16,8 +16,7 @@ from libc.string cimport memcpy
 
 from hotpath.core.net.buffer cimport Buffer, buffer_give, buffer_take
 from hotpath.core.net.stream cimport (
-    SEND_LATER, SEND_MORE, SEND_NOW, STREAM_FAILED, STREAM_NOTHING, How, filter_t, socket_recv, socket_send, stream_t,
-    stream_unfilter)
+    SEND_LATER, SEND_MORE, SEND_NOW, STREAM_FAILED, STREAM_NOTHING, How, socket_recv, socket_send, stream_t, stream_unfilter)
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from hotpath.core.serve.exchange cimport Exchange, Server, Upgraded
 from hotpath.core.serve.metrics cimport count_answer
 from hotpath.core.wire.http1 cimport BODY_NONE, METHOD_GET, STRICT, Head, parse_request
 from hotpath.core.wire.ws.frame cimport (
-    BROKEN, CLOSE_GOING_AWAY, CLOSE_NO_STATUS, FIN, MAX_CONTROL, MAX_FRAME_HEAD, NEED_MORE, OP_CLOSE, OP_PING, OP_PONG,
-    PIECE_CLOSE, PIECE_DATA, PIECE_PING, Piece, Receiver, receive, take_piece, write_frame_head)
+    CLOSE_GOING_AWAY, CLOSE_NO_STATUS, FIN, MAX_FRAME_HEAD, NEED_MORE, OP_CLOSE, OP_PING, OP_PONG, PIECE_CLOSE, PIECE_DATA,
+    PIECE_PING, Piece, Receiver, receive, take_piece, write_frame_head)
 
 from hotpath.core.serve.handshake import Opening, judge
 

@@ -1,6 +1,6 @@
 """The access log's lines: combined, or JSON. Bytes that a client chose are escaped, so no line can be forged."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.string cimport memcmp, memcpy, memset, strlen
+from libc.string cimport memcmp, strlen
 
 from hotpath.core.net.lines cimport lines_add, lines_room
 from hotpath.core.net.linux cimport AF_INET, AF_INET6, gmtime_r, inet_ntop, localtime_r, strftime, time_t, tm

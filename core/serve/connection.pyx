@@ -14,7 +14,7 @@ from hotpath.core.net.stream cimport (
     STREAM_FAILED, STREAM_NOTHING, stream_close, stream_flush, stream_linger, stream_note, stream_open, stream_recv,
     stream_send)
 from hotpath.core.serve.answer cimport put_problem
-from hotpath.core.wire.http1 cimport BROKEN, NEED_MORE, STRICT, parse_request
+from hotpath.core.wire.http1 cimport NEED_MORE, STRICT, parse_request
 
 cdef extern from "<string.h>" nogil:
     void* memmem(const void* data, size_t size, const void* what, size_t what_size)

@@ -25,7 +25,7 @@ from hotpath.core.wire.payload cimport take_payload
 from hotpath.core.serve.sending cimport send_content, send_file, send_pieces
 from hotpath.core.tasks.task cimport DONE, park, resume, start_now
 from hotpath.core.wire.http1 cimport (
-    BODY_DONE, BODY_LENGTH, BROKEN, METHOD_CONNECT, METHOD_HEAD, METHOD_OPTIONS, METHOD_OTHER, NAME_REFERER, NAME_USER_AGENT,
+    BODY_DONE, BODY_LENGTH, METHOD_CONNECT, METHOD_HEAD, METHOD_OPTIONS, METHOD_OTHER, NAME_REFERER, NAME_USER_AGENT,
     NEED_MORE, STRICT, TARGET_ASTERISK, Head, Span, body_start, parse_request)
 
 import logging

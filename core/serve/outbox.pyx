@@ -11,7 +11,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC
 
-from hotpath.core.net.epoll cimport RANK_CLIENT, SCRATCH_BYTES, Deferred, Source, loop_add, loop_close, loop_defer, loop_read_clocks
+from hotpath.core.net.epoll cimport RANK_CLIENT, SCRATCH_BYTES, Deferred, Source, loop_add, loop_defer, loop_read_clocks
 from hotpath.core.net.linux cimport EPOLLIN, TFD_CLOEXEC, TFD_NONBLOCK, close, iovec, itimerspec, read, timerfd_create, timerfd_settime
 from hotpath.core.net.stream cimport STREAM_FAILED, stream_flush, stream_put, stream_try, stream_try_parts
 from hotpath.core.net.uring cimport uring_add, uring_close, uring_next, uring_open, uring_run

@@ -23,7 +23,7 @@ from hotpath.core.serve.outbox cimport (
 from hotpath.core.serve.table cimport Route
 from hotpath.core.wire.ws.frame cimport (
     BROKEN, CLOSE_ABNORMAL, CLOSE_GOING_AWAY, CLOSE_INTERNAL_ERROR, CLOSE_NO_STATUS, CLOSE_NORMAL, CLOSE_UNSUPPORTED, FIN,
-    MAX_CONTROL, NEED_MORE, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT, PIECE_CLOSE, PIECE_DATA, PIECE_PING, is_close_code,
+    MAX_CONTROL, NEED_MORE, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, PIECE_CLOSE, PIECE_DATA, PIECE_PING, is_close_code,
     receive, take_piece)
 
 import logging

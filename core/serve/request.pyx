@@ -1,6 +1,5 @@
 """What a handler is asked: the head as received, and decoded only where somebody looks."""
 from libc.stdint cimport uint8_t, uint32_t
-from libc.string cimport memcmp
 cimport cython
 
 from hotpath.core.wire.http1 cimport STRICT, Field, Head, Limits, parse_request

@@ -4,7 +4,6 @@ What the program writes is read straight into the ring; then each seat is told, 
 becomes a Python object. Reading stops while every client is a window behind, and the program then waits as it would for any slow
 terminal; with no client it goes on, and the oldest output is overwritten.
 """
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t

@@ -3,7 +3,7 @@
 Neither knows of the other's number: a ring is written whoever reads it, a view is only an offset, a window and what was shown. So a
 client that is slow, or gone, costs the others nothing.
 """
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memchr, memcpy
 
 from hotpath.core.net.linux cimport (

@@ -4,12 +4,12 @@ delta = "LWWD" u8 1 u8 bias u16 0 u64 count, cells, u32 CRC-32C of all before; b
 cell: once to know that all are sound, so that a damaged delta changes nothing, and once to apply it.
 """
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy
 
 from hotpath.core.data.epochs cimport enter, leave, renew, seat_t
-from hotpath.core.data.lww.stamp cimport Stamp, name_of, stamp_of
+from hotpath.core.data.lww.stamp cimport Stamp, stamp_of
 from hotpath.core.data.lww.table cimport (
     APPLIED,
     ENTRY_HEAD,

@@ -5,12 +5,12 @@ releases it. Either way readers never wait, and writers only while their own sha
 """
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
-from libc.stdint cimport UINT64_MAX, int8_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, qsort
-from libc.string cimport memcmp, memcpy, memset
+from libc.stdint cimport int8_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
 from posix.time cimport clock_gettime, clockid_t, timespec
 
-from hotpath.core.data.epochs cimport enter, leave, renew, seat_t, synchronize
+from hotpath.core.data.epochs cimport enter, leave, seat_t, synchronize
 from hotpath.core.data.lww.delta cimport (
     DIGEST_BYTES,
     OTHER_BIAS,

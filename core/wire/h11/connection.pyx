@@ -3,10 +3,10 @@
 Reading is head.pyx and body.pyx under the rules of H11; where both sides are is state.pyx; what goes out is put together in
 writing.pyx. Here they meet, in the order h11 has, for what an error leaves behind depends on it.
 """
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from hotpath.core.errors import LocalProtocolError, RemoteProtocolError
-from hotpath.core.wire.body cimport BODY_DATA, BODY_DATA_END, BODY_DONE, BODY_TRAILERS, Body, Piece, body_next, body_start
+from hotpath.core.wire.body cimport BODY_DATA_END, BODY_DONE, BODY_TRAILERS, Body, Piece, body_next, body_start
 from hotpath.core.wire.h11.events cimport (
     ConnectionClosed,
     Data,
@@ -54,28 +54,9 @@ from hotpath.core.wire.h11.state cimport (
 )
 from hotpath.core.wire.h11.writing cimport chunk, chunk_size_line, last_chunk, request_head, response_head
 from hotpath.core.wire.head cimport (
-    BODY_CHUNKED,
-    BODY_LENGTH,
-    BODY_NONE,
-    BODY_UNTIL_CLOSE,
-    BROKEN,
-    CONNECTION_CLOSE,
-    H11,
-    MAX_FIELDS,
-    METHOD_CONNECT,
-    METHOD_HEAD,
-    METHOD_OTHER,
-    METHOD_TRACE,
-    NAME_UPGRADE,
-    NEED_MORE,
-    Field,
-    Head,
-    Limits,
-    Span,
-    parse_request,
-    parse_response,
-    parse_trailers,
-)
+    BODY_CHUNKED, BODY_LENGTH, BODY_NONE, BODY_UNTIL_CLOSE, CONNECTION_CLOSE, H11, MAX_FIELDS, METHOD_CONNECT, METHOD_HEAD,
+    METHOD_OTHER, METHOD_TRACE, NAME_UPGRADE, NEED_MORE, Field, Head, Limits, Span, parse_request, parse_response,
+    parse_trailers)
 
 
 # Bounds what one silent peer can make us keep: h11's choice, and IIS's.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t
+from libc.stdint cimport INT64_MAX, uint8_t
 from libc.string cimport memcpy
 
 from hotpath.core.errors import LocalProtocolError

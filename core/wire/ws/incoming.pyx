@@ -12,7 +12,7 @@ from hotpath.core.wire.ws.deflate cimport (
 from hotpath.core.wire.ws.events cimport BytesMessage, CloseConnection, Event, Message, Ping, Pong, TextMessage
 from hotpath.core.wire.ws.frame cimport (
     BROKEN, CLOSE_INVALID_DATA, CLOSE_TOO_BIG, MAX_CONTROL, NEED_MORE, OP_TEXT, PIECE_CLOSE, PIECE_DATA, PIECE_PING, Piece,
-    Receiver, Utf8, receive, take_piece, utf8_feed)
+    Utf8, receive, take_piece, utf8_feed)
 from .codes import CloseReason, ParseFailed, received_code
 
 cdef extern from "Python.h":

@@ -1,11 +1,11 @@
 # cython: language_level=3
 """What only C handlers can do to each other, within one batch of events; compiled by test_epoll.py."""
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 
 from hotpath.core.net.epoll cimport (
-    Deadline, Deferred, RANK_ACCEPT, RANK_CLIENT, RANK_UPSTREAM, Source, loop_add, loop_arm, loop_close, loop_defer, loop_modify,
-    loop_remove, loop_t)
+    Deferred, RANK_ACCEPT, RANK_CLIENT, RANK_UPSTREAM, Source, loop_add, loop_close, loop_defer, loop_modify, loop_remove,
+    loop_t)
 from hotpath.core.net.linux cimport EPOLLIN
 from hotpath.core.net.loop cimport Loop
 

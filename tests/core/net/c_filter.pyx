@@ -2,7 +2,7 @@
 """A filter that writes each byte as two hexadecimal digits and holds bytes back; compiled by test_stream_filter.py."""
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memmove
+from libc.string cimport memmove
 
 from hotpath.core.net.stream cimport (
     STREAM_FAILED, STREAM_NOTHING, SEND_LATER, SEND_MORE, SEND_NOW, How, Stream, filter_t, socket_recv, socket_send, stream_t,
