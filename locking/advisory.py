@@ -25,7 +25,9 @@ def advisory(session: Session, name: str, timeout: float | None = None) -> Itera
     """Hold the lock called `name` from here to the end of the transaction, also past the end of the block.
 
     `timeout`: seconds to wait, 0: not at all, None: the engine's. One name may be locked again by who holds it. On
-    SQLite it is the database's one lock, whatever the name. Raises LockTimeout, and what `translating` does.
+    SQLite it is the database's one lock, whatever the name; on MySQL and MariaDB, in a transaction of a connection
+    that the caller holds on to, it is held until that goes back to the pool. Raises LockTimeout, and what `translating`
+    does.
     """
     with translating():
         kind = session.get_bind().dialect.name

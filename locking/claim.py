@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import InstanceState, Mapper, Session, lazyload
+from sqlalchemy.orm import InstanceState, Mapper, Session, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from .classify import translating
@@ -115,9 +115,11 @@ def _statements(mapper: Mapper[Any], dialect: Dialect) -> _Statements:
     assert isinstance(table, Table)
     key = tuple(table.primary_key)
     now = now_us_of(dialect.name)
-    # What would be loaded along by a join would be locked too, where the database allows that at all.
+    # What would be loaded along by a join would be locked too, where the database allows that at all: it is read apart.
+    apart = [selectinload(getattr(mapper.class_, one.key)) for one in mapper.relationships
+             if one.lazy in ("joined", False)]
     free = select(mapper.class_, now.label("now")).where(until < now).order_by(until, *key).limit(
-        bindparam("claim_n", type_=Integer)).options(lazyload("*")).with_for_update(skip_locked=True)
+        bindparam("claim_n", type_=Integer)).options(*apart).with_for_update(skip_locked=True)
     one_of: BindParameter[Any] = bindparam("claim_keys", expanding=True)
     these = update(table).where(key[0].in_(one_of) if len(key) == 1 else tuple_(*key).in_(one_of))
     if dialect.name in MYSQL:

@@ -251,10 +251,14 @@ class ProxyService:
 
     def left(self, generation: ProxyGeneration) -> None:
         """It is retired. If it was the newest, it never served, and the one before it still does."""
-        if self._generation is generation:
+        newer = self._generation
+        if newer is generation:
             self._generation = generation.before
-        elif self._generation is not None and self._generation.before is generation:
-            self._generation.before = None
+            return
+        while newer is not None and newer.before is not generation:
+            newer = newer.before
+        if newer is not None:
+            newer.before = generation.before
 
     def reload_failed(self, reason: str) -> None:
         """Counted, and kept for whoever asked; the master has logged it."""

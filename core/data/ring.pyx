@@ -137,7 +137,7 @@ cdef uint64_t place_of(object key) except? 0:
 cdef uint32_t points_of(dict conf) except 0:
     cdef object n = conf["vnodes"] * conf["weight"]     # infinite, if the weight is absurd
     if n > MAX_POINTS:
-        raise ValueError(f"node {conf['nodename']!r}: {n:.0f} points, at most {MAX_POINTS} are possible")
+        raise ValueError(f"node {conf['nodename']!r}: {n} points, at most {MAX_POINTS} are possible")
     return max(1, round(n))
 
 

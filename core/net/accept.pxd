@@ -24,7 +24,7 @@ cdef struct listener_t:
     void (*on_failed)(listener_t* listener, int error) noexcept nogil   # or NULL: out of descriptors or memory
     Source nudge                # its fd: owned, of an eventfd that all workers of this socket share; -1: none. See `leave` in accept.pyx
     uint8_t paused
-    uint8_t failed              # it pauses for want of descriptors or memory: a nudge does not end that
+    uint8_t failed              # its last try did, and it pauses: a nudge does not end that
     uint64_t n_failed           # accept errors (EMFILE, ENFILE, ENOBUFS, ENOMEM)
 
 # Takes over the listening `fd` (non-blocking): level-triggered with EPOLLEXCLUSIVE, at most 16 accepts per wake. 0 or -errno.

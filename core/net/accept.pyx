@@ -144,7 +144,7 @@ cdef void accept_some(listener_t* listener) noexcept nogil:
     if outcome == TOOK_SHARE:
         leave(listener)
     elif outcome == OUT_OF_MEANS or (outcome == IS_CLOSED and listener.source.fd >= 0):
-        listener.failed = outcome == OUT_OF_MEANS
+        listener.failed = True
         look_again(listener, FAILED_PAUSE_MS)
         wake_others(listener)
 

@@ -412,6 +412,8 @@ cdef class Exchange(Incoming):
         finally:
             connection.waits = WAITS_NOT
         self.body_waited_ms += server.loop.now_ms - began_ms
+        if connection.stream.n_unsent and connection.stream.source.fd >= 0:
+            connection_arm(connection, server.limits.send_ms)       # the body's time took its place
         if connection.late:
             connection.late = False
             connection.last = LAST_OURS

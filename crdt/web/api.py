@@ -112,18 +112,18 @@ class Sharing:
         return answer
 
     def guard(self, token: str | None) -> Callable[[Request], Response | None]:
-        """What asks for the token, if there is one, and lets no foreign page change anything.
+        """What asks for the token. Where there is none, no foreign page changes anything.
 
         A preflight brings no token (Fetch standard, section 4.8).
         """
         expected = None if token is None else token.encode()
 
         def ask(request: Request) -> Response | None:
-            origin = request.field("origin")
-            if (origin is not None and request.method not in (*READING, "OPTIONS") and origin not in self._origins()
-                    and not is_ours(origin, request.field("host") or "", is_open=token is None)):
-                return problem(403, detail="a page of this origin may change nothing here")
             if expected is None:
+                origin = request.field("origin")
+                if (origin is not None and request.method not in (*READING, "OPTIONS") and origin not in self._origins()
+                        and not is_ours(origin, request.field("host") or "", is_open=True)):
+                    return problem(403, detail="a page of this origin may change nothing here")
                 return None
             scheme, _, given = (request.field("authorization") or "").partition(" ")
             is_right = hmac.compare_digest(given.strip().encode("latin-1"), expected)

@@ -312,10 +312,10 @@ class Project:
             try:
                 self._workspace.watcher.add(self.id, self.root, self.ignore, self._told)
             except BaseException:
-                self._workspace.watcher.remove(self.id)
+                if not self._closed:
+                    self._workspace.watcher.remove(self.id)
                 raise
-            if self._closed:        # deleted meanwhile
-                self._workspace.watcher.remove(self.id)
+            if self._closed:        # `close` took it back; by now it may be another's of the same id, out of the trash
                 return
             self._watched = True
             if self.running is not None:        # what its programs wrote before, nobody saw
@@ -375,6 +375,7 @@ class Project:
     def close(self) -> None:
         """In a task: it is out of the workspace."""
         self._closed = True
-        self.unwatch()
+        self._watched = False
+        self._workspace.watcher.remove(self.id)     # also one that is just being begun
         self.stop()
         self.files.close()

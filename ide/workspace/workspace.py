@@ -196,6 +196,8 @@ class Workspace:
             except BaseException:
                 kept.deleted = since
                 raise
+            if self._trash.get(id) is not kept:
+                raise NotFound("it was purged meanwhile")
             project = self._take(kept)
             del self._trash[id]
         project.count()

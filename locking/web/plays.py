@@ -49,13 +49,18 @@ class Plays:
         if self._waiting >= WAITING:
             raise Refusal(503, "others wait for a scenario already", headers=(retry_after(1),), outcome="none")
         self._waiting += 1
-        # A task of its own: with a client that goes, its turn would be given on while the thread still plays.
+        try:
+            self._turn.acquire()
+        except BaseException:       # its client has gone
+            self._waiting -= 1
+            raise
+        # A task of its own: with a client that goes now, its turn would be given on while the thread still plays.
         result = spawn(lambda: self._played(name, policy), name="play").result()
         return Response.json(result.as_json(steps=True))
 
     def _played(self, name: str, policy: str) -> Result:
         try:
-            with self._turn:
-                return offload(play, self._engine, name, policy)
+            return offload(play, self._engine, name, policy)
         finally:
             self._waiting -= 1
+            self._turn.release()

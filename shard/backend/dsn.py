@@ -75,7 +75,7 @@ class Foreign:
                         raise self._busy()
                 yield
         except NoLogin as error:
-            raise CannotStart(f"meta: {meta.shown}: {error}") from None
+            raise (CannotStart if _is_refusal(error.errno) else Busy)(f"meta: {meta.shown}: {error}") from None
 
     def _busy(self) -> Busy:
         return Busy(f"{self._config.cluster}: another command has been working on this cluster for too long; "

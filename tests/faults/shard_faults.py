@@ -277,7 +277,7 @@ def state_of(cluster: Cluster) -> str:
 def wait_for_state(cluster: Cluster, *states: str, within_s: float = 60.0) -> str:
     """Return once the reshard is in one of `states`."""
     try:
-        wait_for(lambda: state_of(cluster) in {*states, "paused"}, f"a reshard in {states}", within_s)
+        wait_for(lambda: (now := state_of(cluster)) in states or "paused" in now, f"a reshard in {states}", within_s)
     except AssertionError as error:
         raise AssertionError(f"{error}: {cluster.node.admin.document()}") from None
     state = state_of(cluster)

@@ -59,6 +59,25 @@ class Part(Base):
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
 
 
+class Paper(L.Versioned, Base):
+    """It has the version of those that inherit from it."""
+
+    __tablename__ = "papers"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(20))
+    subject: Mapped[str] = mapped_column(String(20), default="")
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "paper"}     # noqa: RUF012
+
+
+class Letter(Paper):
+    """In a table of its own, joined."""
+
+    __tablename__ = "letters"
+    id: Mapped[int] = mapped_column(ForeignKey("papers.id"), primary_key=True, autoincrement=False)
+    text: Mapped[str] = mapped_column(String(20))
+    __mapper_args__ = {"polymorphic_identity": "letter"}     # noqa: RUF012
+
+
 @pytest.fixture
 def stored(engine: Engine) -> Engine:
     """`engine`, with the tables, empty."""

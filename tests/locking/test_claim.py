@@ -5,8 +5,8 @@ from copy import copy
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Index, String, UniqueConstraint, inspect
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, inspect
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from hotpath import locking
 from hotpath.locking.errors import LockTimeout, LostLease
@@ -324,6 +324,19 @@ class Part(locking.Versioned, locking.Claimable, Base):
     __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "part"}     # noqa: RUF012
 
 
+class Sender(Base):
+    __tablename__ = "senders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(20))
+
+
+class Parcel(locking.Claimable, Base):
+    __tablename__ = "parcels"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sender_id: Mapped[int] = mapped_column(ForeignKey("senders.id"))
+    sender: Mapped[Sender] = relationship(lazy="joined")
+
+
 class Screw(Part):
     __mapper_args__ = {"polymorphic_identity": "screw"}      # noqa: RUF012
 
@@ -346,6 +359,18 @@ def test_keys_of_two_columns_versions_and_inheritance(engine):
     with opened(engine) as session:
         found = locking.claim(session, Part, 9, owner="bob", ttl=LONG_S)
         assert [(part.product, part.number) for part in found] == [(1, 2), (2, 2)]
+
+
+def test_what_is_loaded_along_by_a_join_is_there_and_not_locked(engine):
+    Base.metadata.create_all(engine)
+    with opened(engine) as session, session.begin():
+        session.add(Parcel(id=1, sender=Sender(id=1, name="ann")))
+    with opened(engine) as session, opened(engine) as other:
+        (parcel,) = locking.claim(session, Parcel, 1, owner="bob", ttl=LONG_S)
+        if engine.dialect.name != "sqlite":     # which has one lock
+            locking.locked(other, Sender, [1], nowait=True)
+        session.commit()
+    assert parcel.sender.name == "ann"
 
 
 def test_whoever_read_a_versioned_job_before_it_was_claimed_cannot_change_it(engine):

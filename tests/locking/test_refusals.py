@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from hotpath import locking as L
-from tests.locking.rows import Plain, Seat, Tally, set_value, store, value_of
+from tests.locking.rows import Letter, Plain, Seat, Tally, set_value, store, value_of
 from tests.waiting import DEADLINE_S
 
 WAITS = {"sqlite": "PRAGMA busy_timeout", "mariadb": "SELECT @@SESSION.innodb_lock_wait_timeout",
@@ -115,6 +115,23 @@ def test_a_conflict_names_the_row_in_our_words(stored: Engine, change: Callable[
         L.run(stored, overtaken, L.Optimistic(attempts=1))
     assert caught.value.key == 1
     assert "confirm_deleted_rows" not in str(caught.value)
+
+
+def test_it_names_the_row_of_a_class_that_inherits_its_version_and_in_the_middle_of_the_work(stored: Engine) -> None:
+    store(stored, Letter(id=1, text="a"), Tally(id=1))
+
+    def overtaken(tx: L.Tx, then: Callable[[], object]) -> None:
+        letter = tx.load(Letter, 1)
+        with Session(stored) as other:
+            other.get_one(Letter, 1).subject += "x"
+            other.commit()
+        letter.subject = "y"
+        then()
+
+    for then in (lambda _tx: None, lambda tx: L.locked(tx.session, Tally, [1])):
+        with pytest.raises(L.Conflict) as caught:
+            L.run(stored, lambda tx, then=then: overtaken(tx, lambda: then(tx)), L.Optimistic(attempts=1))
+        assert caught.value.key == 1
 
 
 @pytest.mark.parametrize("policy", [L.Optimistic, "optimistic"])

@@ -177,6 +177,16 @@ def test_a_change_of_a_row_that_nothing_guards_is_refused(one: Engine) -> None:
     assert value_of(one, Plain, 1) == 1
 
 
+def test_so_is_its_deletion(one: Engine) -> None:
+    def work(tx: L.Tx) -> None:
+        tx.session.delete(tx.load(Plain, 1))
+
+    with pytest.raises(TypeError, match="no version"):
+        L.run(one, work)
+    assert value_of(one, Plain, 1) == 0
+    L.run(one, work, L.Pessimistic())
+
+
 def test_so_is_one_that_a_query_would_write_in_passing(one: Engine) -> None:
     def work(tx: L.Tx) -> None:
         tx.load(Plain, 1).value += 1

@@ -340,7 +340,9 @@ def test_a_slow_reader_who_says_little_things_gets_all_of_it(proxy: Proxy, backe
         assert stuck.wait(DEADLINE_S), "the backend was never made to wait"
         n, pings = 0, 0
         while n < sent[0] + 4 * MIB:
-            for event in peer.h2.receive_data(peer.sock.recv(8192)):
+            data = peer.sock.recv(8192)
+            assert data, "the proxy closed the connection"
+            for event in peer.h2.receive_data(data):
                 n += len(event.data) if isinstance(event, h2.events.DataReceived) else 0
             if n > pings * 32768:
                 pings += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import select
 import threading
 import zlib
 from collections.abc import Iterator
@@ -127,14 +128,22 @@ def test_a_large_answer_arrives_whole(site: Site, body: bytes, framing: str) -> 
 
 def test_a_small_first_chunk_does_not_make_all_windows_small(site: Site) -> None:
     proxy, backend = site
+    seen = threading.Event()
 
     def grow(exchange: Exchange) -> None:
         exchange.body()
-        exchange.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunked(TEXT[:600], TEXT[600:]))
+        exchange.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n258\r\n%b\r\n" % TEXT[:600])
+        assert seen.wait(DEADLINE_S)
+        exchange.send(chunked(TEXT[600:]))
 
     backend.on("/grow", grow)
     backend.on("/known", Sent(TEXT, "length", len(TEXT), 1).script)
-    grown, known = (fetch(proxy.address, path, fields=TAKES) for path in ("/grow", "/known"))
+    with Client(proxy.address) as client:
+        client.send(request_bytes("GET", "/grow", TAKES))
+        wait_for(lambda: select.select([client.sock], [], [], 0)[0], "the head, with what the first chunk gave")
+        seen.set()
+        grown = client.answer()
+    known = fetch(proxy.address, "/known", fields=TAKES)
     assert gzip.decompress(grown.body) == gzip.decompress(known.body) == TEXT
     assert len(grown.body) < 1.1 * len(known.body)
 

@@ -97,7 +97,8 @@ def test_a_generation_that_never_served_gives_its_place_back(tmp_path: Path, mon
         access.unlink()
         service.reopen_logs()
         assert access.exists()      # it is the open one's
-        successor = service.load(listeners)
+        late, successor = (service.load(listeners) for _ in range(2))     # the second before the first is given up
+        late.retired()
         assert successor.before is serving
         serving.retired()
         assert successor.before is None

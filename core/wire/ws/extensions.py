@@ -80,6 +80,8 @@ class Decompressor(Protocol):
 
 def stands_between_blocks(inflating: Decompressor) -> bool:
     """Whether a last, empty block could follow: zlib's object does not say where it stands."""
+    if inflating.eof:       # behind its last block already, and `flush` has let go of what could be copied
+        return True
     probe = inflating.copy()
     try:
         probe.decompress(EMPTY_LAST_BLOCK)

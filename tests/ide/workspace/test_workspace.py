@@ -1,13 +1,16 @@
 """Projects are made, run, stopped, deleted and brought back, with real programs in them."""
 import errno
 import os
+import threading
 
 import pytest
 
 from hotpath.core.tasks import spawn
 from hotpath.ide.errors import Invalid, NameTaken, NotFound, NotRunning, Refusal, TooMany
+from hotpath.ide.watching.tree import Tree
 from hotpath.ide.workspace import upkeep
 from tests.ide.spaces import in_workspace, until
+from tests.waiting import DEADLINE_S
 
 
 def states(project):
@@ -112,6 +115,54 @@ def test_purged_is_gone(tmp_path):
         two = workspace.create("one", "bare")
         workspace.delete(two.id, purge=True)
         assert not two.folder.exists()
+
+    in_workspace(tmp_path, work)
+
+
+def test_what_is_purged_while_it_is_taken_out_of_the_trash_is_gone(tmp_path):
+    def work(workspace):
+        one = workspace.create("one", "bare", start=False)
+        workspace.delete(one.id)
+        written, writes, go_on = workspace.shelf.write, threading.Event(), threading.Event()
+
+        def write(record):
+            written(record)
+            writes.set()
+            assert go_on.wait(DEADLINE_S)
+
+        workspace.shelf.write = write
+        late = spawn(workspace.undelete, one.id)
+        until(writes.is_set, "the record being written")
+        workspace.purge(one.id)
+        go_on.set()
+        with pytest.raises(NotFound):
+            late.result()
+        return [project.name for project in workspace.projects()], one.folder.exists()
+
+    assert in_workspace(tmp_path, work) == ([], False)
+
+
+def test_a_watch_that_stands_late_takes_no_other_away(tmp_path, monkeypatch):
+    scan, scans, go_on = Tree.rescan, threading.Event(), threading.Event()
+
+    def slow(tree):
+        if not scans.is_set():
+            scans.set()
+            assert go_on.wait(DEADLINE_S)
+        return scan(tree)
+
+    def work(workspace):
+        monkeypatch.setattr(Tree, "rescan", slow)
+        deleted = workspace.create("one", "bare", start=False)
+        late = spawn(deleted.watch)
+        until(scans.is_set, "the first scan")
+        workspace.delete(deleted.id)
+        restored = workspace.undelete(deleted.id)
+        restored.watch()
+        go_on.set()
+        late.result()
+        (restored.root / "new").write_text("x")
+        until(lambda: any(message["type"] == "fs" for message in restored.bus._kept), "the new file")
 
     in_workspace(tmp_path, work)
 

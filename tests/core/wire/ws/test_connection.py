@@ -266,6 +266,13 @@ def test_a_compressed_message_that_stops_within_a_block_is_refused_on_either_pat
             ("TextMessage", "World", True, True)]
 
 
+def test_a_compressed_message_may_end_with_a_last_block_on_either_path():
+    frame = bytes.fromhex("c108 f348cdc9c9070000")      # RFC 7692 section 7.2.3.4
+    for company in ([], [Silent()]):
+        assert told(connect(OURS, client=True, extensions=[deflate(OURS), *company]), [frame]) == [
+            ("TextMessage", "Hello", True, True)]
+
+
 @given(data=st.binary(max_size=200), client=st.booleans(), compressed=st.booleans(), slow=st.booleans(),
        whole=st.booleans())
 def test_any_bytes_give_events_and_at_most_one_refusal(data, client, compressed, slow, whole):
