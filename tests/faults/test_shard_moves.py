@@ -10,12 +10,13 @@ from tests.shard.linear import anomalies
 from tests.shard.servers import mysqls  # noqa: F401   pytest finds them here
 
 ROWS = 3000
+PATIENT = {"wait": "20s"}       # a shared machine stalls for seconds, and here no request may fail
 
 
 @pytest.mark.timeout(900)        # the first container of a machine waits for its image
 @pytest.mark.parametrize("engine", [*ENGINES, "docker"])
 def test_add_remove_and_cancel_under_a_crowd(engine, request, tmp_path):
-    place = place_on(engine, request, tmp_path, rows=ROWS)
+    place = place_on(engine, request, tmp_path, rows=ROWS, pool=PATIENT)
     with router(place.file) as other, opened(place.file, moves=True) as cluster, Outside(cluster) as outside, \
             Crowd([by_python(cluster)] * 3 + [by_http("127.0.0.1", other.port)], pause_s=0.002) as crowd:
         crowd.wait_for(300)
@@ -50,7 +51,7 @@ def strays_but_for_the_crowd(cluster):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_router_that_slept_through_two_moves_wakes_and_answers_rightly(engine, request, tmp_path):
-    place = place_on(engine, request, tmp_path, rows=500)
+    place = place_on(engine, request, tmp_path, rows=500, pool=PATIENT)
     with router(place.file) as sleeper, opened(place.file, moves=True) as cluster, \
             Crowd([by_python(cluster)], clients=8, seed=1, pause_s=0.005) as awake:
         with Crowd([by_http("127.0.0.1", sleeper.port)], clients=4, seed=2) as before:
