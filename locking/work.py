@@ -163,7 +163,7 @@ def _attempt(where: Engine | sessionmaker[Session], fn: Callable[[Tx], T], polic
                 policy.conflicted(row)
         ours = translated(error)
         if isinstance(ours, Conflict) and ours.key is None and len(tx._free) == 1:
-            (((model, key), _),) = tx._free.items()     # SQLAlchemy says of which table, but not which row it was
+            ((model, key),) = tx._free          # SQLAlchemy says of which table, but not which row it was
             table = STALE.search(f"{error} {error.__cause__}")
             if table and table[1] in {getattr(one, "name", None) for one in mapper_of(model).tables}:
                 ours.key = key
