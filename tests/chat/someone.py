@@ -39,9 +39,11 @@ class Tab(wsclient.Client):
         return self.until("ready")
 
     def frame(self) -> dict[str, Any]:
-        """The next one; AssertionError for a close."""
+        """The next one; AssertionError for a close. Pings are answered: the gateway drops who does not."""
         event = self.read()
         while event.kind in ("ping", "pong"):
+            if event.kind == "ping":
+                self.send_frame(wsclient.PONG, event.payload)
             event = self.read()
         assert event.kind == "text", (event.kind, wsclient.close_code(event.payload), event.payload[2:])
         frame: dict[str, Any] = msgspec.json.decode(event.payload)

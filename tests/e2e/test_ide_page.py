@@ -338,6 +338,7 @@ def test_the_tree_is_worked_by_keyboard_alone(bare):
     expect(bare.page.get_by_role("dialog", name="Delete named.md?")).to_be_visible()
     keys.press("Enter")
     expect(bare.item("named.md")).to_have_count(0)
+    expect(bare.item("a.txt")).to_be_focused()      # the dialog, too, is gone
     keys.press("F6")
     keys.press("F6")
     expect(bare.page.get_by_role("region", name="Terminal").get_by_role("textbox").last).to_be_focused()

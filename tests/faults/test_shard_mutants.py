@@ -13,6 +13,7 @@ from tests.shard.servers import mysqls  # noqa: F401   pytest finds it here
 from tests.waiting import running
 
 ROWS = 300
+TRIES = 5       # a crowd on a machine that is busy elsewhere may pass by the row that matters, and a race is a chance
 # Of those that show themselves only to a schedule of their own, or only on MySQL.
 OWN = {"none", "cleanup-without-fence", "unfenced-mover", "late-helper-lowers", "fence-does-not-drain"}
 # A mutant that no longer fits the product fails too, and proves nothing.
@@ -34,8 +35,13 @@ def found(mutant, place, *words):
 @pytest.mark.parametrize("mutant", sorted(set(MUTANTS) - OWN))
 def test_a_mistake_is_found(mutant, tmp_path):
     phases = "cancel" if "cancel" in mutant else "add"
-    met = found(mutant, placed(tmp_path, rows=ROWS, n=2, move={"chunk": 50}), phases)
-    assert met["anomalies"] or met["wrong"] or met["outside"], met
+    for n in range(TRIES):
+        (folder := tmp_path / str(n)).mkdir()
+        met = found(mutant, placed(folder, rows=ROWS, n=2, move={"chunk": 50}), phases)
+        if met["anomalies"] or met["wrong"] or met["outside"]:
+            break
+    else:
+        pytest.fail(f"not found in {TRIES} moves")
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "mariadb"])

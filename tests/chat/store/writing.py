@@ -3,7 +3,7 @@
 Each thread sends one message after the other as user 1, in turn into channels 1 … 3, with the ids NAME-THREAD-N, and
 tries one that was not stored again until it is. Each answer is a line `acked ID CHANNEL SEQ`. With FAIL_AT the process
 says `at PLACE` behind its 20th batch and waits there to be killed: `statement` is an INSERT, `before` and `after`
-are at COMMIT, `never` is nowhere.
+are at COMMIT, `never` is nowhere. What the batches before it answered has its line by then.
 """
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from queue import SimpleQueue
 from typing import Any
 
 from hotpath.chat.config import ChatConfig, DatabaseConfig
@@ -32,10 +33,13 @@ class Failing:
     def __init__(self, place: str) -> None:
         self.place = place
         self.left = BATCHES
+        self.untold: set[str] = set()       # answered, and no line of it yet
 
     def stop(self, place: str) -> None:
         """Here, if it is time."""
         if place == self.place and self.left <= 0:
+            while self.untold:
+                time.sleep(0.001)
             say(f"at {place}")
             signal.pause() if threading.current_thread() is threading.main_thread() else time.sleep(1000)
 
@@ -59,29 +63,39 @@ def prepare(failing: Failing) -> None:
     Statements.insert_many = failing_insert                         # type: ignore[method-assign]
 
 
-def send(writer: Writer, name: str) -> None:
+def send(writer: Writer, failing: Failing, name: str) -> None:
     """Messages for ever."""
+    answers: SimpleQueue[Any] = SimpleQueue()
     n = 0
+
+    def answered(answer: object) -> None:
+        failing.untold.add(name)
+        answers.put(answer)
+
     while True:
         channel = n % 3 + 1
-        try:
-            message: Any = writer.call(PostMessage(1, channel, f"{name}-{n}", f"text {name} {n}"))
-        except Unavailable:
+        writer.submit(PostMessage(1, channel, f"{name}-{n}", f"text {name} {n}"), answered)
+        answer = answers.get()
+        if isinstance(answer, Unavailable):
             time.sleep(0.01)
-            continue
-        say(f"acked {name}-{n} {channel} {message[0]['seq']}")
-        n += 1
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            say(f"acked {name}-{n} {channel} {answer[0]['seq']}")
+            n += 1
+        failing.untold.discard(name)
 
 
 def main(data: str, url: str, name: str, threads: str, fail_at: str) -> None:
     """Write until killed."""
-    prepare(Failing(fail_at))
+    failing = Failing(fail_at)
+    prepare(failing)
     database = Database.open(ChatConfig(data=data, database=DatabaseConfig(url=url, busy=5.0)))
     writer = Writer(database, publish=lambda batch: None)
     writer.start()
     say("ready")
     for thread in range(int(threads)):
-        threading.Thread(target=send, args=(writer, f"{name}-{thread}"), daemon=True).start()
+        threading.Thread(target=send, args=(writer, failing, f"{name}-{thread}"), daemon=True).start()
     signal.pause()
 
 
