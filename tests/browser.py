@@ -4,12 +4,13 @@ from __future__ import annotations
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 FLAGS = [
     "--no-sandbox",                     # continuous integration runs as root
@@ -49,6 +50,26 @@ class Complaints:
     def check(self) -> None:
         """There are none."""
         assert (self.said, self.violations()) == ([], [])
+
+
+class Traffic:
+    """What a page asked for and did not get, for the message of a test that waits in vain."""
+
+    def __init__(self, page: Page) -> None:
+        self._since_s: dict[Request, float] = {}
+        self._failed: list[str] = []
+        page.on("request", lambda request: self._since_s.setdefault(request, time.monotonic()))
+        page.on("requestfinished", lambda request: self._since_s.pop(request, None))
+        page.on("requestfailed", self._fail)
+
+    def _fail(self, request: Request) -> None:
+        self._since_s.pop(request, None)
+        self._failed.append(f"{request.method} {request.url}: {request.failure}")
+
+    def __str__(self) -> str:
+        now_s = time.monotonic()
+        waiting = [f"{one.method} {one.url}: for {now_s - since_s:.1f} s" for one, since_s in self._since_s.items()]
+        return f"not answered: {waiting}; failed: {self._failed}"
 
 
 @contextmanager

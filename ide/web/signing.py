@@ -6,15 +6,18 @@ from logging import getLogger
 import msgspec
 
 from hotpath.core.serve import Request, Response
-from hotpath.core.tasks import Lock, offload
+from hotpath.core.tasks import Lock, offload, spawn, timeout
 
 from .asked import body_of
 from .gate import Credential, Gate, unauthorized
 from .problems import refused
-from .routes import Routes, whole
+from .routes import Routes
 from .sessions import AGE_S, Failures, Sessions
 
 log = getLogger(__name__)
+
+# So long a sign-in waits for the disk. One that is behind with the writes of others may take minutes for an fsync.
+PATIENCE_S = 2.0
 
 
 class Shown(msgspec.Struct, forbid_unknown_fields=True):
@@ -50,7 +53,10 @@ class Signing:
             self.n_failed += 1
             return unauthorized("this is not the token; `hotpath-ide serve` prints it, behind #token=")
         cookie = self._sessions.open()
-        self.save()
+        try:
+            self.save(PATIENCE_S)
+        except TimeoutError:
+            log.warning("sessions not saved yet, a crash would end them cause=the disk took more than %g s", PATIENCE_S)
         return Response(None, 204, (("Set-Cookie", self._line(request, cookie, round(AGE_S))),))
 
     def show(self, request: Request) -> Response:
@@ -68,12 +74,15 @@ class Signing:
             self.save()
         return Response(None, 204, (("Set-Cookie", self._line(request, "", 0)),))
 
-    def save(self) -> None:
+    def save(self, patience_s: float | None = None) -> None:
         """In a task: sessions are on disk when this returns, so that a restart ends none.
 
         A full disk keeps nobody out: who is to make room must get in. A client that goes leaves nothing half-written.
+        Raises TimeoutError after `patience_s`; the writing goes on.
         """
-        whole(self._save)
+        saving = spawn(self._save, name="ide save sessions")
+        with timeout(patience_s):
+            saving.result()
 
     def _save(self) -> None:
         with self._saving:

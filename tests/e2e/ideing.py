@@ -5,7 +5,7 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser import Complaints
+from tests.browser import Complaints, Traffic
 from tests.waiting import wait_for
 
 PATIENCE_MS = 20_000
@@ -22,6 +22,7 @@ class Desk:
     def __init__(self, ide, page):
         self.ide, self.page = ide, page
         self.complaints = Complaints(page, OF_CHROMIUM)
+        self.traffic = Traffic(page)
         page.set_default_timeout(PATIENCE_MS)
         page.on("dialog", lambda dialog: (self.complaints.said.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
 
@@ -74,7 +75,10 @@ class Desk:
 
     def open(self, project):
         self.go(f"p/{project['id']}")
-        expect(self.tree).to_be_visible()
+        try:
+            expect(self.tree).to_be_visible()
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.traffic}") from None
         self.listening()
 
     def listening(self):

@@ -173,10 +173,10 @@ def written(folder: Path, kind: str = "process", **keys: Any) -> Path:
 
 
 @contextmanager
-def serving(file: Path, *, port: int = 0, base: str = "") -> Iterator[Ide]:
+def serving(file: Path, *, port: int = 0, base: str = "",
+            program: Sequence[str] = ("-m", "hotpath.ide")) -> Iterator[Ide]:
     """The server of this file, in a process group of its own while the block runs."""
-    command = [sys.executable, "-P", "-m", "hotpath.ide", "serve", "--config", str(file),
-               "--listen", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-P", *program, "serve", "--config", str(file), "--listen", f"127.0.0.1:{port}"]
     with launched(command) as served:
         yield Ide(served, base)
 

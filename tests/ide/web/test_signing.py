@@ -6,6 +6,15 @@ import pytest
 
 from tests.ide.servers import Ide, serving, written
 
+# The server on a disk that is behind: what is to be on it never is.
+STALLED = """
+import os, sys, time
+from hotpath.ide.command import main
+sync = os.fsync
+os.fsync = lambda fd: time.sleep(1000) if "sessions" in os.readlink(f"/proc/self/fd/{fd}") else sync(fd)
+sys.exit(main())
+"""
+
 TYPED = [("Content-Type", "application/json")]
 
 
@@ -52,6 +61,14 @@ def test_a_disk_that_takes_nothing_keeps_nobody_out(tmp_path):
         cookie = ide.cookie()
         assert ide.raw("GET", "/api/session", cookie).status == 200
         ide.served.wait_for("sessions not saved")
+
+
+def test_a_disk_that_stalls_keeps_nobody_out(tmp_path):
+    with serving(written(tmp_path), program=("-c", STALLED)) as ide:
+        for _ in range(2):      # the second waits behind the first
+            cookie = ide.cookie()
+            assert ide.raw("GET", "/api/session", cookie).status == 200
+        ide.served.wait_for("sessions not saved yet")
 
 
 def test_who_guesses_waits_and_others_do_not(tmp_path):
