@@ -195,7 +195,8 @@ def test_what_the_terminal_writes_is_in_the_editor_with_cursor_and_undo_kept(bar
     bare.saved()
     bare.shell("sed -i 's/^five$/FIVE/; 1i zero' a.txt")
     expect(bare.editor("a.txt")).to_contain_text("FIVE")
-    bare.editor("a.txt").focus()
+    bare.page.keyboard.press("Shift+F6")
+    expect(bare.editor("a.txt")).to_be_focused()
     bare.page.keyboard.type("?")
     bare.saved()
     assert bare.on_disk("a.txt") == b"zero\none!?\ntwo\nthree\nfour\nFIVE\n"
