@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Protocol, cast
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from hotpath.chat.config import ChatLimits
 from hotpath.core.errors import LocalProtocolError, RemoteProtocolError
 from hotpath.core.serve.config import Timeouts
 from hotpath.core.serve.problem import phrase
@@ -74,9 +75,7 @@ class Host(Protocol):
     application: WSGI
     base: Environ
     timeouts: Timeouts
-    max_head: int
-    max_body: int
-    body_rate: int
+    limits: ChatLimits
     draining: bool
     conversations: set[Conversation]
     finished: Finished
@@ -95,14 +94,16 @@ class Conversation:
     """The requests of one connection, one after the other."""
 
     __slots__ = (
-        "__weakref__", "_connection", "_fields", "_server", "_socket", "_status", "address", "is_idle", "request")
+        "__weakref__", "_connection", "_fields", "_n_requests", "_server", "_socket", "_status", "address", "is_idle",
+        "request")
 
     def __init__(self, sock: Socket, address: object, server: Host) -> None:
         """As gevent's server makes them. `address`: (host, port) of the client, "" of a unix socket."""
         self._socket = sock
         self._server = server
-        self._connection = http1.Connection(http1.SERVER, server.max_head)
+        self._connection = http1.Connection(http1.SERVER, server.limits.head)
         self._status = ""
+        self._n_requests = 0
         self.address = str(address[0]) if isinstance(address, tuple) else ""
         self._fields: Fields = []
         self.request: http1.Request | None = None
@@ -139,6 +140,8 @@ class Conversation:
                 return False
             start_s = time.monotonic()
             self.request = request
+            self._n_requests += 1
+            self._check_head(request)
             body = self._receive_body(request)
             status, fields, answer = self._ask(request, body)
         except _Refused as refused:
@@ -196,13 +199,19 @@ class Conversation:
             event = connection.next_event()
         return event if isinstance(event, http1.Request) else None
 
+    def _check_head(self, request: http1.Request) -> None:
+        limits = self._server.limits
+        if len(b"%b %b HTTP/1.1" % (request.method, request.target)) > limits.line:
+            raise _Refused(414, f"the request line has more than {limits.line} bytes")
+        if len(request.headers) > limits.fields:
+            raise _Refused(431, f"the request has more than {limits.fields} header fields")
+
     def _receive_body(self, request: http1.Request) -> bytes:
-        server, connection = self._server, self._connection
-        too_large = f"the body has more than {server.max_body} bytes"
+        limits, timeouts, connection = self._server.limits, self._server.timeouts, self._connection
+        too_large = f"the body has more than {limits.body} bytes"
         for name, value in request.headers:
-            if name == b"content-length" and int(value) > server.max_body:
+            if name == b"content-length" and int(value) > limits.body:
                 raise _Refused(413, too_large)
-        timeouts = server.timeouts
         began_s = time.monotonic()
         pieces: list[bytes] = []
         n_bytes = 0
@@ -213,12 +222,12 @@ class Conversation:
                     self._socket.sendall(connection.send(http1.InformationalResponse(status_code=100, headers=[])))
                 deadline_s = None
                 if timeouts.body:       # what has come buys more time; without a rate each silence is timed
-                    deadline_s = (began_s + timeouts.body + n_bytes / server.body_rate if server.body_rate
+                    deadline_s = (began_s + timeouts.body + n_bytes / limits.body_rate if limits.body_rate
                                   else time.monotonic() + timeouts.body)
                 self._wait_until(deadline_s, "the request's body")
             elif isinstance(event, http1.Data):
                 n_bytes += len(event.data)
-                if n_bytes > server.max_body:
+                if n_bytes > limits.body:
                     raise _Refused(413, too_large)
                 pieces.append(event.data)
             elif isinstance(event, http1.EndOfMessage):
@@ -275,7 +284,8 @@ class Conversation:
         if b"content-length" not in names and not bodiless:
             head.append((b"Content-Length", b"%d" % len(answer)))
         head.append((b"Date", _date()))
-        if self._server.draining and b"connection" not in names:
+        is_last = self._server.draining or 0 < self._server.limits.requests <= self._n_requests
+        if is_last and b"connection" not in names:
             head.append((b"Connection", b"close"))
         data = connection.send(http1.Response(status_code=status, headers=head, reason=phrase(status).encode()))
         is_head = self.request is not None and self.request.method == b"HEAD"

@@ -55,9 +55,7 @@ class Server(pywsgi.WSGIServer):
                          spawn=Pool(limit) if limit else "default",
                          environ={"wsgi.multiprocess": config.workers > 1})
         self.timeouts = config.timeouts
-        self.max_head = config.limits.head
-        self.max_body = config.limits.body
-        self.body_rate = config.limits.body_rate
+        self.limits = config.limits
         self.draining = False
         self.conversations: set[Conversation] = set()
         self._service = service

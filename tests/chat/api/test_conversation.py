@@ -251,6 +251,32 @@ def test_who_reads_nothing_is_given_up_and_others_are_served(hasty):
         assert caller.get("/api/me").status == 200
 
 
+@pytest.fixture(scope="module")
+def strict(redis_url, tmp_path_factory):
+    config = make_config(tmp_path_factory.mktemp("strict"), redis_url)
+    config = msgspec.structs.replace(config, limits=msgspec.structs.replace(
+        config.limits, line=64, fields=5, requests=3))
+    with serving(config) as api:
+        yield api
+
+
+@pytest.mark.parametrize(("n_line", "n_fields", "status"), [(64, 5, 200), (65, 5, 414), (64, 6, 431)])
+def test_a_head_has_its_limits(strict, n_line, n_fields, status):
+    target = b"/healthz?" + b"x" * (n_line - len("GET /healthz? HTTP/1.1"))
+    fields = b"Host: x\r\nConnection: close\r\n" + b"X: y\r\n" * (n_fields - 2)
+    answer = raw(strict.port, b"GET %b HTTP/1.1\r\n%b\r\n" % (target, fields))
+    assert statuses(answer) == [status]
+    assert status == 200 or b"application/problem+json" in answer
+
+
+def test_a_connection_has_so_many_requests(strict):
+    with connected(strict) as sock:
+        sock.sendall((GET + b"\r\n") * 5)
+        first, second, third = said(sock).split(b"HTTP/1.1 200 ")[1:]
+    assert b"Connection: close" in third
+    assert b"Connection:" not in first + second
+
+
 def test_more_connections_than_allowed_wait_for_their_turn(hasty):
     waiting = [connected(hasty) for _ in range(30)]
     try:
