@@ -16,7 +16,7 @@ import h11
 Fields = Iterable[tuple[str, str]]
 
 # Longer than any deadline a test sets for the proxy, shorter than a human's patience.
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 MAX_HEAD_BYTES = 128 * 1024
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 # Shared machines stall for seconds. A deadline only decides how long a failure takes, so it is generous.
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 POLL_S = 0.01
 
 

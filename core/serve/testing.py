@@ -18,7 +18,7 @@ from .config import AccessLog, ErrorLog, Log, ServeConfig
 from .service import App, run
 
 # A cold start on a busy machine takes under a second; this is for the day it does not.
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Served:

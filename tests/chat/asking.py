@@ -9,7 +9,7 @@ import h11
 import msgspec
 
 # A request that hangs longer has no answer as far as its caller is concerned.
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Unanswered(Exception):

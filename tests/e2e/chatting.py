@@ -19,7 +19,7 @@ from tests.chat.house import GIVEN_UP_S, House, kept
 from tests.chat.someone import Someone
 from tests.waiting import Process
 
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 
 # What Chromium itself says of lines that break and answers that do not come, where a test breaks them.
 OF_THE_NETWORK = re.compile(r"WebSocket connection to|net::ERR_|status of (403|404|422|503)")

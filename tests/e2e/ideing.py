@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.browser import Complaints, Traffic
 from tests.waiting import wait_for
 
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 
 # What Chromium itself says of answers that are no success, and of its own way to draw.
 OF_CHROMIUM = re.compile(r"status of (401|404|409|412|422|503)|net::ERR_|WebSocket connection to|GPU stall|WebGL"

@@ -26,7 +26,7 @@ from tests.browser import chromium
 
 PAGE = Path(hotpath.__file__).parent / "page"
 NAMES = ("proxy", "chat", "ide", "crdt", "shard", "locking")
-PATIENCE_MS = 30_000            # a shared machine stalls for seconds
+PATIENCE_MS = 60_000            # a shared machine stalls for seconds
 CHECK_EVERY_S = 0.2
 
 

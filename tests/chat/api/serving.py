@@ -25,7 +25,7 @@ from hotpath.core.serve.config import ErrorLog, Log
 from tests.waiting import Process, free_port, running, wait_for
 
 PASSWORD = "correct horse"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 # Nobody is held up by a limit, unless a test is about one.
 FREE = ChatLimits(send=Rate(100_000, 1), login=Rate(100_000, 1), connect=Rate(100_000, 1))

@@ -9,7 +9,7 @@ from typing import Any
 from hotpath.crdt.journal import Journal, Replayed
 from tests.crdt.journal.cells import cells_of
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 def open_journal(folder: Path, **options: Any) -> tuple[Journal, Replayed]:

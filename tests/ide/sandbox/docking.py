@@ -22,7 +22,7 @@ from hotpath.ide.sandbox.docker.readiness import receive, send
 from hotpath.ide.templates import BUILT_IN, Template
 
 T = TypeVar("T")
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 class Home:

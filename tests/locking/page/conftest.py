@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from hotpath.core.serve.testing import launched
 from tests.browser import Complaints, chromium
 
-PATIENCE_MS = 30_000            # a shared machine stalls for seconds
+PATIENCE_MS = 60_000            # a shared machine stalls for seconds
 PHONE = {"width": 390, "height": 780}
 
 # A refusal that the page is there to show: "Failed to load resource … 412".

@@ -13,7 +13,7 @@ from tests.browser import chromium
 from tests.shard.web.standin import StandIn, standing_in
 
 VERDICT = "#verdict"
-PATIENCE_MS = 30_000            # a shared machine stalls for seconds
+PATIENCE_MS = 60_000            # a shared machine stalls for seconds
 
 
 @pytest.fixture(scope="module")
