@@ -1,9 +1,11 @@
-"""HOTPATH_REQUIRE_ALL=1 fails what skips; examples have no deadline; Ctrl+C is heard; the slow go first; fixtures."""
+"""HOTPATH_REQUIRE_ALL=1 fails what skips; examples have no deadline; Ctrl+C is heard; in which order; fixtures."""
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Generator
+from itertools import groupby
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -22,6 +24,7 @@ hypothesis.settings.load_profile("untimed")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+BROWSERS = Path(__file__).with_name("e2e")
 REQUIRE_ALL = os.environ.get("HOTPATH_REQUIRE_ALL", "0") not in ("", "0")
 
 
@@ -48,8 +51,17 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is slow comes first: of two workers none shall begin it when the other has nothing left to do."""
+    """What is slow comes first: of two workers none shall begin it when the other has nothing left to do.
+
+    Browsers are spread over the rest: four of them at once leave none a processor.
+    """
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    files = [list(group) for _, group in groupby(items, lambda item: item.path)]
+    browsers = [file for file in files if file[0].path.parent == BROWSERS]
+    others = [file for file in files if file[0].path.parent != BROWSERS]
+    for n, file in enumerate(browsers):
+        others.insert((n + 1) * len(others) // (len(browsers) + 4), file)
+    items[:] = [item for file in others for item in file]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 from playwright.sync_api import expect
 
 from tests.browser import Complaints, Traffic
-from tests.waiting import wait_for
+from tests.waiting import DEADLINE_S, wait_for
 
 PATIENCE_MS = 60_000
 
@@ -103,12 +103,12 @@ class Desk:
     def saved(self):
         expect(self.state).to_have_text("Saved")
 
-    def shows(self, kind, text):
-        wait_for(lambda: text in self.terminal(kind), f"{text!r} in the terminal: {self.terminal(kind)!r}")
+    def shows(self, kind, text, within_s=DEADLINE_S):
+        wait_for(lambda: text in self.terminal(kind), f"{text!r} in the terminal: {self.terminal(kind)!r}", within_s)
 
-    def shell(self, line):
+    def shell(self, line, within_s=DEADLINE_S):
         """A line for the shell."""
-        wait_for(lambda: re.search(r"[$#]\s*$", self.terminal("shell")), "a prompt")
+        wait_for(lambda: re.search(r"[$#]\s*$", self.terminal("shell")), "a prompt", within_s)
         # The newest one, as in `terminal`: a page whose question was cut off may have been given two.
         self.page.get_by_role("region", name="Terminal").get_by_role("tab", name=re.compile("^Shell ")).last.click()
         self.page.keyboard.type(line + "\n")

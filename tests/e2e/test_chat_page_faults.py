@@ -5,6 +5,7 @@ import json
 import re
 import signal
 
+import pytest
 from playwright.sync_api import expect
 
 from hotpath.chat.config import ChatConfig
@@ -192,6 +193,7 @@ def test_a_line_that_drops_doubles_and_swaps_shows_each_message_once(pair):
     assert [text for text in texts if text.startswith("number")] == [f"number {i:02}" for i in range(40)]
 
 
+@pytest.mark.timeout(500)
 def test_ten_thousand_messages_are_scrolled_with_few_rows(pair, home):
     # Into the same database, as the API would, 10,000 at once.
     database = Database.open(ChatConfig(data=str(home.data)), create=False)
@@ -227,7 +229,7 @@ def test_ten_thousand_messages_are_scrolled_with_few_rows(pair, home):
         ann.page.evaluate("document.querySelector('[role=log]').scrollTop = 0")
         return look() == 0
 
-    wait_for(at_the_first, "the first message", within_s=90)
+    wait_for(at_the_first, "the first message", within_s=240)
     assert len(seen) == 10_000
     assert most <= 500
     # Where one reads stays where it is while others write.

@@ -200,8 +200,8 @@ def programs(context, house, person):
 
         def asks_the_shell(n):
             desk.page.keyboard.press("Control+c")       # what came of the last try
-            desk.shell(f"echo said-$((40 + {n}))")
-            desk.shows("shell", f"said-{40 + n}")
+            desk.shell(f"echo said-$((40 + {n}))", SOON_MS / 1000)
+            desk.shows("shell", f"said-{40 + n}", SOON_MS / 1000)
 
         person.does(desk.page, desk.home)
         project = person.does(desk.page, lambda: house.ide.create(some_name("project"), "python"))
