@@ -274,7 +274,7 @@ def state_of(cluster: Cluster) -> str:
     return "none" if document is None else str(document["state"]) + (" paused" if document["paused"] else "")
 
 
-def wait_for_state(cluster: Cluster, *states: str, within_s: float = 60.0) -> str:
+def wait_for_state(cluster: Cluster, *states: str, within_s: float = 200.0) -> str:
     """Return once the reshard is in one of `states`."""
     try:
         wait_for(lambda: (now := state_of(cluster)) in states or "paused" in now, f"a reshard in {states}", within_s)

@@ -148,8 +148,8 @@ def test_a_killed_part_comes_back_and_the_door_answers(house, name):
 
 def test_whoever_asks_a_part_that_is_started_again_waits_and_is_answered(house):
     house.kill("locking")
-    # Its socket is ours: nobody is refused.
-    assert house.ask("GET", "/locking/healthz").status == 200
+    # Its socket is ours: nobody is refused. (/healthz of a worker that outlives its master says that it is draining.)
+    assert house.ask("GET", "/locking/").status == 200
 
 
 def test_a_killed_worker_of_the_proxy_is_replaced_and_nobody_is_refused(house):
