@@ -59,8 +59,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     files = [list(group) for _, group in groupby(items, lambda item: item.path)]
     browsers = [file for file in files if file[0].path.parent == BROWSERS]
     others = [file for file in files if file[0].path.parent != BROWSERS]
-    for n, file in enumerate(browsers):
-        others.insert((n + 1) * len(others) // (len(browsers) + 4), file)
+    step = len(others) // (len(browsers) + 4)       # none is left for the end, where others have nothing to do
+    for n, file in enumerate(browsers, 1):
+        others.insert(n * (step + 1), file)
     items[:] = [item for file in others for item in file]
 
 

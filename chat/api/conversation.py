@@ -201,7 +201,7 @@ class Conversation:
 
     def _check_head(self, request: http1.Request) -> None:
         limits = self._server.limits
-        if len(b"%b %b HTTP/1.1" % (request.method, request.target)) > limits.line:
+        if len(request.method) + len(request.target) + len("  HTTP/1.1") > limits.line:
             raise _Refused(414, f"the request line has more than {limits.line} bytes")
         if len(request.headers) > limits.fields:
             raise _Refused(431, f"the request has more than {limits.fields} header fields")

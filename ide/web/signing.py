@@ -6,12 +6,12 @@ from logging import getLogger
 import msgspec
 
 from hotpath.core.serve import Request, Response
-from hotpath.core.tasks import Lock, offload, spawn, timeout
+from hotpath.core.tasks import Lock, offload, timeout
 
 from .asked import body_of
 from .gate import Credential, Gate, unauthorized
 from .problems import refused
-from .routes import Routes
+from .routes import Routes, whole
 from .sessions import AGE_S, Failures, Sessions
 
 log = getLogger(__name__)
@@ -80,9 +80,8 @@ class Signing:
         A full disk keeps nobody out: who is to make room must get in. A client that goes leaves nothing half-written.
         Raises TimeoutError after `patience_s`; the writing goes on.
         """
-        saving = spawn(self._save, name="ide save sessions")
         with timeout(patience_s):
-            saving.result()
+            whole(self._save)
 
     def _save(self) -> None:
         with self._saving:

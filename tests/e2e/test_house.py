@@ -63,7 +63,7 @@ class Trouble:
 
     def relent(self):
         """Who tries again has twice the time for it: on a slow machine a line was broken before it was typed."""
-        self.rest_s *= 2
+        self.rest_s = min(2 * self.rest_s, 6.0)         # and the trouble does not end
 
     def kill(self):
         """Whatever it was doing for somebody is lost. (That a reload loses nothing is shown in tests/faults.)"""
