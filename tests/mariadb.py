@@ -20,7 +20,7 @@ import mysql.connector
 
 from hotpath.core.net.linux import die_with_parent
 from tests.scratch import scratch
-from tests.waiting import free_port, wait_for
+from tests.waiting import free_port, send_signal, wait_for
 
 NEEDED = ("mariadbd", "mariadb-install-db")
 # Small files: a server of its own for some seconds.
@@ -114,7 +114,7 @@ class MariaDb:
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal: STOP makes it silent, CONT wakes it."""
         assert self._process is not None
-        self._process.send_signal(number)
+        send_signal(self._process.pid, number)
 
     def kill(self) -> None:
         """As the power going: nothing is flushed."""

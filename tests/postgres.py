@@ -20,7 +20,7 @@ import psycopg
 
 from hotpath.core.net.linux import die_with_parent
 from tests.scratch import scratch
-from tests.waiting import free_port, is_alive, wait_for
+from tests.waiting import free_port, is_alive, send_signal, wait_for
 
 USER = "postgres"
 SETTINGS = {
@@ -118,12 +118,12 @@ class PostgreSql:
         """Send it a signal: STOP makes it silent, CONT wakes it."""
         for pid in self._processes():
             with suppress(ProcessLookupError):
-                os.kill(pid, number)
+                send_signal(pid, number)
 
     def kill(self) -> None:
         """As the power going: nothing is flushed."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGSTOP)       # so that no child is born behind the list of them
+            send_signal(self._process.pid, signal.SIGSTOP)  # so that no child is born behind the list of them
             pids = self._processes()
             self.signal(signal.SIGKILL)
             self._process.wait()

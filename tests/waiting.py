@@ -65,6 +65,25 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a SIGSTOP has arrived in each of its threads."""
+    states = []
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):       # a thread that has just ended
+            states.append(stat.read_text().rpartition(")")[2].split()[0])
+    return bool(states) and set(states) <= set("TtZX")
+
+
+def send_signal(pid: int, number: int) -> None:
+    """As os.kill; but whom a SIGSTOP was sent to stands still once this returns.
+
+    The kernel tells the threads when one of them runs next: until then they may go on and answer somebody.
+    """
+    os.kill(pid, number)
+    if number == signal.SIGSTOP:
+        wait_for(lambda: is_stopped(pid), f"{pid} to stand still")
+
+
 class Process:
     """A command in a process group of its own, whose output can be waited for."""
 

@@ -18,7 +18,7 @@ import redis
 
 from tests.chat.disk import Disk
 from tests.chat.stops import Stops
-from tests.waiting import Process, free_port, is_alive, running, wait_for
+from tests.waiting import Process, free_port, is_alive, running, send_signal, wait_for
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "hp:"
@@ -119,7 +119,7 @@ class House:
     def signal(self, name: str, number: int) -> int:
         """To that part; its pid."""
         pid = wait_for(lambda: self.pid(name), f"{name} to be up")
-        os.kill(pid, number)
+        send_signal(pid, number)
         return pid
 
     def kill(self, name: str) -> int:

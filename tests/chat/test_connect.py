@@ -11,7 +11,7 @@ import redis as redis_py
 from hotpath.chat.connect import FORGET_S, LOOK_S, TICKET_COUNTS_S, NoGateway, Registry, Report, probe_health
 from hotpath.chat.topics import control_topic, registry_ids, registry_key
 from tests.chat.api.serving import running_redis
-from tests.waiting import free_port, wait_for
+from tests.waiting import free_port, send_signal, wait_for
 
 PREFIX = "t:"
 
@@ -209,7 +209,7 @@ def test_a_redis_that_is_silent_does_not_hold_a_choice_up(clock):
         with redis_py.Redis.from_url(url) as client:
             write(client, report("g1", health="http://127.0.0.1:1/g1"))
         made = registry(url, clock, {"g1": "up"})
-        process.popen.send_signal(signal.SIGSTOP)
+        send_signal(process.pid, signal.SIGSTOP)
         made.start()        # looks once, in vain, then chooses from what it knew
         assert made.choose().id == "g1"
         process.popen.send_signal(signal.SIGCONT)

@@ -1,7 +1,6 @@
 """The client's side of service.py: start it, ask it, load it."""
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from tests.core import service
 from tests.core.service import Config
-from tests.waiting import Process, running, wait_for
+from tests.waiting import Process, running, send_signal, wait_for
 
 COMMAND = [sys.executable, "-P", service.__file__]
 
@@ -43,7 +42,7 @@ class Running:
 
     def signal(self, number: int) -> None:
         """Signal the master."""
-        os.kill(self.process.pid, number)
+        send_signal(self.process.pid, number)
 
     def configure(self, **changes: object) -> None:
         """Change the file, tell nobody."""

@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser import chromium, serving_page
 from tests.echoing import EchoServer, echo_servers
-from tests.waiting import is_alive, wait_for
+from tests.waiting import is_alive, send_signal, wait_for
 
 # `messages` and `closed` are promises kept by events, so that nothing polls. Blobs would come later than the events.
 PAGE = """<!doctype html><title>echo</title><script>
@@ -220,7 +220,7 @@ def test_a_killed_server_is_an_abnormal_close(page, start):
     server = start("--max-frame", "2m")
     page.evaluate("async (url) => { globalThis.held = await open(url); }", url(server))
     pid = server.worker()
-    os.kill(server.process.pid, signal.SIGSTOP)     # it must not replace the worker
+    send_signal(server.process.pid, signal.SIGSTOP)     # it must not replace the worker
     os.kill(pid, signal.SIGKILL)
     closed = page.evaluate("held.closed")
     assert (closed["code"], closed["wasClean"]) == (1006, False)

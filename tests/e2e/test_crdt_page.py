@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.crdt.demos import NAMES, demo_up
 from tests.proxies import Proxy
-from tests.waiting import free_port, running, wait_for
+from tests.waiting import free_port, running, send_signal, wait_for
 
 from .crdting import AGREE, opened
 
@@ -340,7 +340,7 @@ def test_a_dead_replica_is_said_and_its_return_is_seen(own_demo, browser):
         view.add("before", "1", "c")
         view.expect_everywhere("before", "1")
         pid = own_demo.pids()["c"]
-        os.kill(pid, signal.SIGSTOP)            # silent: neither does it answer, nor is it restarted
+        send_signal(pid, signal.SIGSTOP)            # silent: neither does it answer, nor is it restarted
         try:
             view.expect_verdict(re.compile("c does not answer; a and b agree"))
             expect(view.column("c")).to_have_attribute("data-state", "silent")

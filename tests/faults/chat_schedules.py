@@ -17,7 +17,7 @@ from tests.chat.house import PREFIX, House, Watcher
 from tests.chat.mutants import REFUSE
 from tests.chat.rows import Database, read_table
 from tests.chat.story import read_story
-from tests.waiting import wait_for
+from tests.waiting import send_signal, wait_for
 
 in_thread = asyncio.to_thread
 # A right chat needs far less; a wrong one never gets there.
@@ -166,7 +166,7 @@ async def number_in_parallel(scene: Scene) -> None:
         return bool(waits) or any(send.done() for send in sends)
 
     # The whole process, so that it is the other one that accepts.
-    os.kill(pid, signal.SIGSTOP)
+    send_signal(pid, signal.SIGSTOP)
     try:
         sends += [asyncio.create_task(scene.bob.send(scene.channel, scene.crowd.text())) for _ in range(3)]
         await in_thread(wait_for, is_decided, "the other API process")

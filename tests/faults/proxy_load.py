@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tests.proxies import Proxy, socket_inodes
-from tests.waiting import DEADLINE_S, wait_for
+from tests.waiting import DEADLINE_S, send_signal, wait_for
 
 T = TypeVar("T")
 
@@ -245,15 +245,9 @@ def client_ports(pid: int, address: str) -> set[int]:
     return found
 
 
-def is_stopped(pid: int) -> bool:
-    """Whether a SIGSTOP has arrived."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-
-
 def kill(pid: int, address: str) -> set[int]:
     """kill -9; the ports of the clients whose connections it took along, looked up while it could take no more."""
-    os.kill(pid, signal.SIGSTOP)
-    wait_for(lambda: is_stopped(pid), "it to stand still")
+    send_signal(pid, signal.SIGSTOP)
     held = client_ports(pid, address)
     os.kill(pid, signal.SIGKILL)
     return held

@@ -25,6 +25,7 @@ from hotpath.shard.backend.docker import Containers
 from hotpath.shard.bringup import bring_up
 from hotpath.shard.config import ShardConfig
 from hotpath.shard.engine import Statement
+from hotpath.shard.engine.errors import NoSuchTable
 from hotpath.shard.loading import load_config
 from hotpath.shard.node import Node
 from hotpath.shard.schema import slot_of
@@ -187,10 +188,15 @@ class Outside:
 
     def _run(self) -> None:
         while not self._stopping.wait(0.05):
+            known = self._directory.topology
             try:
                 self.look()
             except (ShardUnavailable, KeyError):
                 continue            # a shard that is down, or has left
+            except NoSuchTable as error:
+                if not self._directory.is_replaced(known):      # only an old map names a shard that has left
+                    self.wrong.append(repr(error))
+                    raise
             except BaseException as error:
                 self.wrong.append(repr(error))
                 raise

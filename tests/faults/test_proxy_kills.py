@@ -14,7 +14,7 @@ from tests.backends import Backend, Gate
 from tests.clients import Client, CutShort, fetch, request_bytes
 from tests.faults.proxy_load import Background, Load, Origin, answers, kill, site, wait_replaced
 from tests.proxies import Proxy
-from tests.waiting import wait_for
+from tests.waiting import send_signal, wait_for
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_what_a_killed_worker_had_counted_is_given_back(limited: str) -> None:
             assert in_flight(proxy) == 2
             assert fetch(proxy.address, "/one/more").status == refused
             # Control: while the master stands still nobody takes back what the dead had counted.
-            proxy.send_signal(signal.SIGSTOP)
+            send_signal(proxy.process.pid, signal.SIGSTOP)
             for pid in proxy.workers()[:1]:
                 kill(pid, proxy.address)
             assert fetch(proxy.address, "/one/more").status == refused

@@ -16,7 +16,7 @@ import pytest
 from tests.backends import Backend, Exchange
 from tests.clients import PATIENCE_S, Client, request_bytes
 from tests.proxies import Proxy
-from tests.waiting import wait_for
+from tests.waiting import send_signal, wait_for
 
 Site = tuple[Proxy, Backend]
 
@@ -159,7 +159,7 @@ def test_a_server_that_speaks_before_it_is_asked_is_not_believed() -> None:
             wait_for(lambda: proxy.metric("hotpath_proxy_connections") == 201, "all to be accepted")
             statuses = set()
             for _ in range(10):
-                os.kill(worker, signal.SIGSTOP)
+                send_signal(worker, signal.SIGSTOP)
                 client.send(request_bytes("GET", "/"))
                 for other in crowd:  # all in one turn of the loop: the server has time to speak before the next
                     other.send(request_bytes("GET", "/canned") * 60)
@@ -341,7 +341,7 @@ def test_an_answer_given_before_the_server_leaves_is_delivered(site: Site) -> No
         with Client(proxy.address) as client:
             client.send(request_bytes("POST", "/refuse", [("Content-Length", "100000")]) + bytes(100))
             exchange = backend.wait_seen("/refuse", i)[-1]
-            os.kill(worker, signal.SIGSTOP)
+            send_signal(worker, signal.SIGSTOP)
             client.send(bytes(10_000))
             exchange.connection.ended.wait(PATIENCE_S)
             os.kill(worker, signal.SIGCONT)

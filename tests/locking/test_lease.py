@@ -15,7 +15,7 @@ from hotpath.locking.tables import ensure_tables
 from tests.locking import jobs
 from tests.locking.databases import SERVERS, running, waiting
 from tests.locking.jobs import LEASE, Register, wait_until, worker
-from tests.waiting import DEADLINE_S, wait_for
+from tests.waiting import DEADLINE_S, send_signal, wait_for
 
 leasing = importlib.import_module("hotpath.locking.lease")      # the package has the function under this name
 
@@ -150,7 +150,7 @@ def test_who_waits_in_vain_is_told_who_has_it(leased):
     locking.lease(leased, NAME, owner="ann", ttl=LONG_S)
     before = len(seen)
     with pytest.raises(LockTimeout, match="ann"):
-        locking.lease(leased, NAME, owner="bob", ttl=LONG_S, wait=0.2)
+        locking.lease(leased, NAME, owner="bob", ttl=LONG_S, wait=2)
     assert len(seen) > before + 1
 
 
@@ -291,7 +291,7 @@ def overtaken(engine, url, what):
     process = worker(what, url, "ann", "1")
     try:
         process.wait_for_output("^holds 1$")
-        os.kill(process.pid, signal.SIGSTOP)
+        send_signal(process.pid, signal.SIGSTOP)
         held = locking.lease(engine, LEASE, owner="bob", ttl=LONG_S, wait=DEADLINE_S)
         with Session(engine) as session:
             held.fence(session)

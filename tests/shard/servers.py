@@ -25,7 +25,7 @@ from hotpath.shard.config import ShardConfig
 from hotpath.shard.endpoint import Endpoint
 from tests.engine import PATH
 from tests.scratch import scratch
-from tests.waiting import wait_for
+from tests.waiting import send_signal, wait_for
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class Mysqls:
     def silent(self, server: str) -> Iterator[None]:
         """It answers nothing while the block runs, but is there."""
         pid = self.pid(server)
-        os.kill(pid, signal.SIGSTOP)
+        send_signal(pid, signal.SIGSTOP)
         try:
             yield
         finally:

@@ -10,7 +10,7 @@ import pytest
 from hotpath.core.errors import ShardUnavailable
 from hotpath.shard import Cluster
 from hotpath.shard.bringup import bring_up, take_down
-from tests.waiting import wait_for
+from tests.waiting import send_signal, wait_for
 
 from .clusters import config_of, filled, watched_through, whole
 
@@ -48,7 +48,7 @@ def test_a_server_that_stops_or_dies_takes_its_own_keys_along_and_brings_them_ba
     order = cluster.table("order")
     dead = next(shard for shard in cluster.status()["shards"] if shard["name"] == "s1")
     by_owner = {name: [key for key in rows if cluster.owner("order", key)["owner"] == name] for name in ("s0", "s1")}
-    os.kill(dead["pid"], signal.SIGSTOP)
+    send_signal(dead["pid"], signal.SIGSTOP)
     try:
         for ask in (order.list, lambda: order.get(by_owner["s1"][0])):
             with pytest.raises(ShardUnavailable) as found:

@@ -36,7 +36,7 @@ from hotpath.chat.store.publisher import Publisher
 from hotpath.chat.topics import registry_key
 from hotpath.core.config import load
 from hotpath.core.serve.testing import Served, launched
-from tests.waiting import free_port, wait_for, wait_for_port
+from tests.waiting import free_port, send_signal, wait_for, wait_for_port
 from tests.wsclient import Client, close_code, connect, handshake
 
 COMMAND = Path(sys.executable).with_name("hotpath-chat")
@@ -66,7 +66,7 @@ class RedisServer:
 
     def signal(self, number: int) -> None:
         assert self._process is not None
-        self._process.send_signal(number)
+        send_signal(self._process.pid, number)
 
 
 class Rig:

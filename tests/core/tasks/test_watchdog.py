@@ -12,7 +12,7 @@ from hotpath.core.net.loop import Loop
 from hotpath.core.tasks import Watchdog, run, sleep
 from hotpath.core.tasks.task import kept_by_loop
 from tests.core.tasks.tasked import spawned
-from tests.waiting import running, wait_for
+from tests.waiting import running, send_signal, wait_for
 
 SHORT_S = 0.05
 
@@ -124,9 +124,8 @@ def test_a_process_that_was_stopped_and_went_on_is_not_blamed(tmp_path):
     with running([sys.executable, "-P", "-c", STOPPED, str(tmp_path / "enough")]) as process:
         process.wait_for_output("ready")
         for _ in range(3):
-            os.kill(process.pid, signal.SIGSTOP)
+            send_signal(process.pid, signal.SIGSTOP)
             stopped_s = time.monotonic()
-            wait_for(lambda: state(process.pid) == "T", "the process to stop")
             wait_for(lambda stopped_s=stopped_s: time.monotonic() > stopped_s + 0.6, "longer than the watchdog allows")
             os.kill(process.pid, signal.SIGCONT)
             n_turns = process.read().count("turn")

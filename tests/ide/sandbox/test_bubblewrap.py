@@ -372,6 +372,8 @@ time.sleep(1000)
         assert world.sh(other, "echo fine") == "fine\n"
         with pytest.raises(SandboxFailed, match="cannot open a terminal"):
             world.spawn(project, "true")
+        eater.spawned.kill(signal.SIGKILL)
+        world.do(eater.spawned.wait)            # the next test has this project, too
 
 
 def test_it_cannot_raise_its_limits(world, project):

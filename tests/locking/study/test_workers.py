@@ -12,7 +12,7 @@ from hotpath.locking.study import workers
 from hotpath.locking.study.grid import Cell
 from hotpath.locking.study.sweep import Counters
 from hotpath.locking.study.workers import Crew, Order, StudyFailed, TimeIsUp, Until, obey
-from tests.waiting import is_alive, wait_for
+from tests.waiting import is_alive, send_signal, wait_for
 
 CELL = Cell(rows=3, workers=3, work_ms=1)
 
@@ -73,7 +73,7 @@ def test_a_worker_that_dies_in_the_middle_is_named(url, monkeypatch):
 
 def test_a_worker_that_says_nothing_is_named(crew, monkeypatch):
     monkeypatch.setattr(workers, "PATIENCE_S", 0.1)
-    os.kill(crew.pids[0], signal.SIGSTOP)
+    send_signal(crew.pids[0], signal.SIGSTOP)
     with pytest.raises(StudyFailed, match=r"^worker 0 \(pid \d+\) has not answered for 0\.1 s$"):
         crew.measure("optimistic", Cell(1, 1, 0), 0.05)
 
