@@ -1,8 +1,11 @@
 """Chromium without a screen, and pages for it to open."""
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -72,14 +75,36 @@ class Traffic:
         return f"not answered: {waiting}; failed: {self._failed}"
 
 
+# The tests beside us start containers. Each changes the machine's network, and Chromium then drops all requests under
+# way: what a page does about that has tests of its own. It learns of changes by netlink, if it has such a socket.
+DEAF = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <sys/socket.h>
+
+int socket(int domain, int type, int protocol) {
+    if (domain == AF_NETLINK) {
+        errno = EAFNOSUPPORT;
+        return -1;
+    }
+    return ((int (*)(int, int, int))dlsym(RTLD_NEXT, "socket"))(domain, type, protocol);
+}
+"""
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser; skips the test where there is none."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("no chromium: install Debian's package chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        library = f"{folder}/deaf.so"
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, "-x", "c", "-", "-ldl"],
+                       input=DEAF, text=True, check=True)
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS,
+                                             env=os.environ | {"LD_PRELOAD": library})
         try:
             yield browser
         finally:

@@ -1,4 +1,6 @@
-// Before the first paint: the theme that was chosen here. A plain script, since modules come too late.
+// Before the page's modules, as a plain script: the theme that was chosen here, in time for the first paint; and another try
+// where a file of the page did not come. Browsers drop what is under way when the machine's network changes, as it does
+// whenever a container starts.
 {
   let wanted = null;
   try {
@@ -7,4 +9,30 @@
   if (wanted === "light" || wanted === "dark") {
     document.documentElement.dataset.theme = wanted;
   }
+}
+{
+  const KEY = "hotpath/tries";
+  const FIRST_PAUSE_MS = 500;
+  const LONGEST_PAUSE_MS = 30_000;
+
+  let isWhole = true;
+  addEventListener("error", ({target}) => {
+    const isOurs = target instanceof HTMLScriptElement || (target instanceof HTMLLinkElement && target.rel === "stylesheet");
+    if (!isOurs || !isWhole || document.readyState === "complete") {
+      return;
+    }
+    isWhole = false;
+    try {
+      const tries = Number(sessionStorage.getItem(KEY));
+      sessionStorage.setItem(KEY, String(tries + 1));
+      setTimeout(() => location.reload(), Math.min(FIRST_PAUSE_MS * 2 ** tries, LONGEST_PAUSE_MS));
+    } catch { /* whoever may not count does not try for ever */ }
+  }, true);
+  addEventListener("load", () => {
+    try {
+      if (isWhole) {
+        sessionStorage.removeItem(KEY);
+      }
+    } catch { /* as above */ }
+  });
 }
