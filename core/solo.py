@@ -315,10 +315,10 @@ class Solo:
         self._server.loop.unwatch(upgrade.fd)
         self._end_upgrade(upgrade)
         if is_good:
-            log.info("upgrade ready, draining")
             self._listeners.disown_files()
             self._n_stops += 1
             self._drain()
+            log.info("upgrade ready, draining")     # whoever reads this finds that we accept no more
             return
         # What closes this pipe is its end, so we do not wait long.
         os.kill(upgrade.pid, signal.SIGKILL)

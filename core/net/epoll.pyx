@@ -131,6 +131,8 @@ cdef void handle_events(loop_t* loop) noexcept nogil:
 cdef void turn_once(loop_t* loop) noexcept nogil:
     loop.busy_us = 0
     loop.n_events = epoll_wait(loop.epoll_fd, loop.events, MAX_EVENTS, wait_ms(loop))
+    if loop.n_events < 0 and errno == EINTR:    # by a signal, or behind a SIGSTOP: something may have come meanwhile
+        loop.n_events = epoll_wait(loop.epoll_fd, loop.events, MAX_EVENTS, 0)
     if loop.n_events < 0:
         loop.error = 0 if errno == EINTR else errno
         loop.n_events = 0

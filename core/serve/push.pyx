@@ -199,7 +199,9 @@ cdef void on_late(push_t* push) noexcept nogil:
             too_slow(push)
             return
     elif push.limits.ping_ms and now_ms - push.heard_ms >= push.limits.ping_ms:
-        if push.pinged and now_ms - push.heard_ms >= 2 * push.limits.ping_ms:
+        # What came is read behind this turn: it was we who stood still, perhaps, while the answer lay there.
+        if (push.pinged and now_ms - push.heard_ms >= 2 * push.limits.ping_ms
+                and not (connection.stream.readable and connection.exchange == NULL)):
             push.close_code = CLOSE_ABNORMAL
             connection_lost(connection)
             return

@@ -13,7 +13,7 @@ from hotpath.core.serve.push import Pusher, PushOptions, PushSocket
 from hotpath.core.tasks import Event
 
 # What each test can fill in a moment.
-OPTIONS = PushOptions(frame=1000, queue_soft=100_000, queue_hard=1_000_000, queue_age_s=0.0, ping_s=0.0, close_s=1.0,
+OPTIONS = PushOptions(frame=1000, queue_soft=100_000, queue_hard=1_000_000, queue_age_s=0.0, ping_s=0.0, close_s=30.0,
                       send_buffer=4096)
 
 

@@ -99,7 +99,7 @@ def make() -> Router:
             seen.append("closes-and-sticks was cancelled")
             raise
 
-    @app.websocket("/alive", options=Options(ping_s=0.2, pong_s=0.2))
+    @app.websocket("/alive", options=Options(ping_s=0.2, pong_s=2.0))
     def alive(request: Request, socket: WebSocket) -> None:
         for message in socket:
             socket.send(message)

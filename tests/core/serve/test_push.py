@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import signal
 import socket as sockets_
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -12,7 +14,7 @@ from hotpath.core.serve.testing import Served, serving
 from tests.clients import fetch
 from tests.core.net.peers import reset_on_close
 from tests.core.serve import pushes
-from tests.waiting import wait_for
+from tests.waiting import send_signal, wait_for
 from tests.wsclient import (
     BINARY,
     CONTINUATION,
@@ -180,7 +182,7 @@ def test_a_handler_that_waits_is_cancelled_when_its_client_is_gone(served: Serve
 
 
 def test_a_handler_that_waits_keeps_its_connection_whatever_the_client_says():
-    with serving(pushes.make(PushOptions(ping_s=0.2))) as served:
+    with serving(pushes.make(PushOptions(ping_s=2.0))) as served:
         with opened(served, "/ws?wait=yes") as client:
             client.send(close_frame(4001))
             assert client.read() == ("ping", b"")
@@ -250,7 +252,7 @@ def test_pings_that_nobody_reads_fill_no_memory(served: Served):
 
 
 def test_silence_is_asked_and_then_ended():
-    with serving(pushes.make(PushOptions(ping_s=0.2))) as served, opened(served) as client, opened(served) as good:
+    with serving(pushes.make(PushOptions(ping_s=2.0))) as served, opened(served) as client, opened(served) as good:
         assert client.read() == ("ping", b"")
         while True:
             event = good.read()
@@ -259,6 +261,19 @@ def test_silence_is_asked_and_then_ended():
             if counts(served)["room"] == 1:
                 break
         assert client.rest() == b""
+
+
+def test_an_answer_that_came_while_the_server_stood_still_counts():
+    with serving(pushes.make(PushOptions(ping_s=1.0))) as served, opened(served) as client:
+        (worker,) = served.workers()
+        assert client.read() == ("ping", b"")
+        pinged_s = time.monotonic()
+        send_signal(worker, signal.SIGSTOP)
+        client.send_frame(10)
+        wait_for(lambda: time.monotonic() > pinged_s + 1.5, "longer than it waits for an answer")
+        os.kill(worker, signal.SIGCONT)
+        client.send(frame(TEXT, b"still here"))
+        assert client.read() == ("text", b"still here")
 
 
 def test_who_agrees_to_it_is_sent_what_was_compressed_once():
@@ -286,7 +301,8 @@ def test_who_agrees_to_it_is_sent_what_was_compressed_once():
 
 
 def test_a_drain_says_1001():
-    with serving(pushes.make()) as served, opened(served) as client, opened(served) as silent:
+    options = PushOptions(close_s=1.0)
+    with serving(pushes.make(options)) as served, opened(served) as client, opened(served) as silent:
         served.signal(signal.SIGTERM)
         for one in (client, silent):
             assert close_code(one.read_to_close()[1]) == 1001

@@ -133,9 +133,15 @@ def test_until_it_is_open_it_says_so_to_everybody(start: Start, tmp_path: Path):
     assert fetch(address, "/lines").json() == []
 
 
+def hears_signals(served: Served) -> None:
+    """Return once its loop runs, though it is not open."""
+    address = served.wait_for(r"starting pid=\d+ listen=(\S+)")[1]
+    assert fetch(address, "/healthz").status == 503
+
+
 def test_it_can_be_stopped_before_it_is_open_and_then_closes_nothing(start: Start, tmp_path: Path):
     served = start("--open-gate", str(gate(tmp_path, "gate")), wait=False)
-    served.wait_for("starting")
+    hears_signals(served)
     assert served.stop() == 0
     assert "closing" not in served.output()
 
@@ -250,7 +256,7 @@ def test_a_bad_configuration_changes_nothing(start: Start, tmp_path: Path, text:
 def test_a_reload_that_comes_too_early_waits(start: Start, tmp_path: Path):
     path = gate(tmp_path, "gate")
     served = start("--open-gate", str(path), wait=False)
-    served.wait_for("starting")
+    hears_signals(served)
     (tmp_path / "it.yaml").write_text("name: bob\n")
     served.signal(signal.SIGHUP)
     path.write_bytes(b"")

@@ -219,7 +219,7 @@ def test_a_handler_that_closed_and_is_stuck_is_cancelled_whatever_the_client_doe
 
 def test_a_peer_that_answers_pings_is_left_alone_and_a_silent_one_is_not(served: Served):
     with connect(served.address, "/alive") as client:
-        for _ in range(3):
+        for _ in range(15):             # for longer than a ping and its time
             assert client.read() == ("ping", b"")
             client.send_frame(10)
         client.send_frame(TEXT, b"still here")
