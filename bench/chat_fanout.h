@@ -53,7 +53,7 @@ static void text(struct peer *p, const char *frame, size_t n) {
         if ((size_t)(frame + n - rest) != tail_bytes || memcmp(rest, tail, tail_bytes) != 0)
             fail("socket %ld: seq %ld is not as it was published", (long)(r - receivers), (long)seq);
         r->next += 1;
-        note(&delivered, woke_ns - published_ns[place] < 1u << 31 ? woke_ns - published_ns[place] : 0);
+        note(&delivered, woke_ns > published_ns[place] ? woke_ns - published_ns[place] : 0);
         if (--missing[place] == 0)
             completed += 1;
     } else if (begins(frame, n, READY)) {

@@ -11,7 +11,7 @@ from .processes import StartError
 
 # The kernel's default of 100 ms would let a server work for 40 ms and then rest for 60, which shows in every latency.
 PERIOD_US = 10_000
-REMOVE_DEADLINE_S = 2.0
+REMOVE_DEADLINE_S = 60.0
 
 
 def hierarchy() -> Path | None:

@@ -18,6 +18,7 @@ COMMAND = str(Path(sys.executable).with_name("hotpath-shard"))
 CONFIG = """cluster: bench
 listen: 127.0.0.1:{port}
 backend: {backend}
+pool: {{wait: {wait}}}
 data: data
 shards: {shards}
 fence: {fence}
@@ -67,12 +68,14 @@ class House:
 
 
 @contextmanager
-def house(folder: Path, *, backend: str = "process", shards: int = 2, fence: bool = True) -> Iterator[House]:
+def house(folder: Path, *, backend: str = "process", shards: int = 2, fence: bool = True,
+          wait: str = "2s") -> Iterator[House]:
     """Up while the block runs; nothing of it stays."""
     folder.mkdir()
     file = folder / "shard.yaml"
     port, = processes.free_ports(1)
-    file.write_text(CONFIG.format(backend=backend, shards=shards, fence=str(fence).lower(), port=port))
+    file.write_text(CONFIG.format(backend=backend, shards=shards, fence=str(fence).lower(), port=port,
+                                  wait=wait))
     try:
         run("up", "--config", str(file))
         yield House(file, load_config(file))

@@ -264,17 +264,18 @@ class Gossip:
         """After each try of a peer: do we still copy, and is our clock ahead?"""
         with self._lock:
             peers = list(self._peers.values())
-            if self.group.joining and self._has_joined(peers):
-                self.group.joining = False
-                log.info("joined peers=%s", ",".join(f"{peer.name}:{peer.state}" for peer in peers) or "-")
             self._judge_clock(peers)
+            has_joined = self.group.joining and self._has_joined(peers)
             # One sentence for both: whoever is refused must know why.
-            if self.group.joining:
+            if self.group.joining and not has_joined:
                 self.replica.suspended = self.waiting
             elif self.skewed:
                 self.replica.suspended = "the clock of this replica is ahead of its peers'"
             else:
                 self.replica.suspended = None
+            if has_joined:      # last: whoever is shown our values is also told that we are well
+                self.group.joining = False
+                log.info("joined peers=%s", ",".join(f"{peer.name}:{peer.state}" for peer in peers) or "-")
 
     @staticmethod
     def _has_joined(peers: list[Peer]) -> bool:

@@ -80,9 +80,15 @@ class Folder:
 
     def _opened(self) -> int:
         try:
-            # Servers under another user must be able to reach what is theirs below it.
-            self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
-            return os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            while True:
+                # Servers under another user must be able to reach what is theirs below it.
+                self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
+                try:
+                    return os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                except FileNotFoundError:
+                    if self.path.is_dir():
+                        raise
+                    # a purge came in between
         except OSError as error:
             raise CannotStart(f"data: {self.path} cannot be used: {error.strerror}; allowed: a directory of yours, or "
                               "one to be made") from None

@@ -87,12 +87,12 @@ def load(contender: Contender, mix: Mix, *, threads: int, seconds: float, round_
                 operation = mix(client, n, round_)
                 ready.wait()
                 end_s = began[0] + seconds
-                before_s = clock()
-                while before_s < end_s:
+                now_s = clock()
+                while not mine or now_s < end_s:        # once at least: a round without any has no latency
+                    before_s = now_s
                     operation()
                     now_s = clock()
                     mine.append(now_s - before_s)
-                    before_s = now_s
         except threading.BrokenBarrierError:
             pass            # another could not begin, and says why
         except BaseException as error:

@@ -1,13 +1,16 @@
 import os
 import stat
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from hotpath.shard.backend import folder as folders
 from hotpath.shard.backend.errors import CannotStart, Taken
 from hotpath.shard.backend.folder import LOCK, MARKER, Folder, write_private
 from hotpath.shard.backend.waiting import after
+from tests.waiting import DEADLINE_S
 
 
 def claimed(path, *names, home=None, cluster="blog") -> Folder:
@@ -88,14 +91,31 @@ def _enter(folder, deadline_s):
         pass
 
 
-def test_whoever_waited_through_a_purge_has_a_lock_of_its_own(tmp_path):
+def test_whoever_waited_through_a_purge_has_a_lock_of_its_own(tmp_path, monkeypatch):
+    waits, lock = threading.Event(), folders._lock
+    monkeypatch.setattr(folders, "_lock", lambda fd: lock(fd) or bool(waits.set()))
     folder, waiting, third = (Folder(tmp_path / "data", "blog", "process") for _ in range(3))
     with ThreadPoolExecutor(1) as threads, folder.exclusive(after(10)):
         folder.claim(())
         got = threads.submit(_hold_and_let, waiting, third)
+        assert waits.wait(DEADLINE_S)
         folder.remove()
         assert not (tmp_path / "data").exists()
     got.result()
+
+
+def test_a_purge_between_two_steps_of_an_opening_is_no_error(tmp_path, monkeypatch):
+    folder = Folder(tmp_path / "data", "blog", "process")
+    real = os.open
+
+    def purged(path, *args):
+        monkeypatch.setattr(os, "open", real)
+        folder.path.rmdir()
+        return real(path, *args)
+
+    monkeypatch.setattr(os, "open", purged)
+    with folder.exclusive(after(10)):
+        assert (folder.path / LOCK).exists()
 
 
 def _hold_and_let(waiting, third):
