@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,9 @@ def wait_for(check: Callable[[], T], what: str, within_s: float = DEADLINE_S) ->
     return answer
 
 
+_given: deque[int] = deque(maxlen=500)      # lately, and perhaps not bound yet
+
+
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody had a moment ago, and that no outgoing connection takes by chance.
 
@@ -41,8 +45,11 @@ def free_port() -> int:
     mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % n
     while True:
         port = random.SystemRandom().randrange(min(10_000, low // 2), low - n) // n * n + mine
+        if port in _given:
+            continue
         with socket.socket() as sock, suppress(OSError):
             sock.bind(("127.0.0.1", port))
+            _given.append(port)
             return port
 
 

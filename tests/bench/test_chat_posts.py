@@ -40,7 +40,7 @@ def test_paced_messages_are_as_many_as_the_clock_says(program, tmp_path):
 
 def test_a_hole_is_found(program, tmp_path):
     with fake(lambda seq: [] if seq == 3 else [seq]) as chat, pytest.raises(LoadError, match="seq 4 where 3 is due"):
-        run(program, tmp_path, chat, watched=2)
+        run(program, tmp_path, chat, senders=4, watched=2)      # the fourth message is sent whatever the time
 
 
 def test_a_refusal_is_a_wrong_answer(program, tmp_path):

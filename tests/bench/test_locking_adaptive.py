@@ -9,5 +9,5 @@ def test_the_better_one_is_so_by_its_median():
 
 
 def test_adaptive_runs_beside_the_others(tmp_path):
-    line, = run("sqlite", f"sqlite:///{tmp_path / 'bench.db'}", [Cell(4, 2, 0)], seconds=0.1, rounds=2)
+    line, = run("sqlite", f"sqlite:///{tmp_path / 'bench.db'}", [Cell(4, 2, 0)], seconds=1, rounds=2)
     assert all(int(rate.replace(",", "")) > 0 for rate in line[4:7])

@@ -9,7 +9,7 @@ KEYS = 20 * CLIENTS
 
 
 def test_a_crowd_knows_each_answer(tmp_path):
-    with house(tmp_path / "house", backend="embedded") as place, Cluster.open(place.file) as cluster:
+    with house(tmp_path / "house", backend="embedded", wait="60s") as place, Cluster.open(place.file) as cluster:
         crowd = Crowd(cluster, keys=KEYS, rate=2000)
         crowd.fill()
         with crowd.busy():

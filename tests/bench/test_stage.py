@@ -2,7 +2,7 @@ import pytest
 
 from bench import processes, quota, rivals, wrk
 from bench.stage import stage
-from tests.waiting import is_alive
+from tests.waiting import is_alive, wait_for
 
 
 def need_nginx():
@@ -59,6 +59,7 @@ def test_each_connection_over_tls_begins_with_a_full_handshake(forgets, reused, 
         "http {{", "http {{ log_format reused $ssl_session_reused;"))
     with stage(["nginx"], wiring=rivals.Wiring(tls=True)) as on:
         outcome = on.run("nginx", "64", wrk.Load(4, 1, closes=True))
+        wait_for(lambda: len(on.log_path("nginx").read_text().split()) >= outcome.requests, "the log")
         told = on.log_path("nginx").read_text().split()
     assert outcome.errors == 0
     assert len(told) >= outcome.requests > 8

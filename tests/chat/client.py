@@ -14,6 +14,7 @@ from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, WSUpgra
 
 from tests.chat.asking import Answer, Asker, Unanswered
 from tests.chat.history import History
+from tests.waiting import DEADLINE_S
 
 PASSWORD = "correct horse"
 # Between two tries of anything: short, because the tests' parts are back soon.
@@ -208,7 +209,7 @@ class Client:
         below = self.wire.transport.underlying_transport
         (below.pause_reading if on else below.resume_reading)()
 
-    async def until(self, check: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
+    async def until(self, check: Callable[[], bool], what: str, within_s: float = DEADLINE_S) -> None:
         """Return once something that arrived makes it true."""
         try:
             async with asyncio.timeout(within_s):
@@ -223,7 +224,7 @@ class Client:
         """Connected, and told of its channels."""
         await self.until(lambda: self.is_ready, "ready")
 
-    async def has(self, channel: int, seq: int, within_s: float = 20.0) -> None:
+    async def has(self, channel: int, seq: int, within_s: float = DEADLINE_S) -> None:
         """Everything up to `seq` arrived."""
         await self.until(lambda: self.since.get(channel, 0) >= seq, f"{channel}/{seq}", within_s)
 

@@ -18,7 +18,7 @@ import redis
 
 from tests.chat.disk import Disk
 from tests.chat.stops import Stops
-from tests.waiting import Process, free_port, is_alive, running, send_signal, wait_for
+from tests.waiting import DEADLINE_S, Process, free_port, is_alive, running, send_signal, wait_for
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "hp:"
@@ -84,6 +84,7 @@ class House:
         for pid in filter(None, pids):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not any(is_alive(pid) for pid in pids if pid), "the end of all parts")
 
     def new_epoch(self) -> None:
         """What the operator does after restoring the database from a copy."""
@@ -205,7 +206,7 @@ class Watcher:
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "tests.chat.watcher", str(home.data / "run.json"), str(data or home.data),
              PREFIX], env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._line(20.0) == "tapping"
+        assert self._line(DEADLINE_S) == "tapping"
 
     def _line(self, within_s: float) -> str:
         assert self.process.stdout is not None

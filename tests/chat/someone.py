@@ -10,7 +10,7 @@ import msgspec
 
 from tests import wsclient
 from tests.chat.client import PASSWORD
-from tests.waiting import wait_for
+from tests.waiting import DEADLINE_S, wait_for
 
 
 class Answer(NamedTuple):
@@ -73,7 +73,7 @@ class Someone:
 
     def ask(self, method: str, path: str, body: object = None, **headers: str | None) -> Answer:
         """One request on a fresh connection; bytes go out as they are. A header None stays away; `_` is written `-`."""
-        connection = http.client.HTTPConnection(self.url, timeout=20)
+        connection = http.client.HTTPConnection(self.url, timeout=DEADLINE_S)
         given = {"Content-Type": "application/json" if body is not None else None,
                  "Authorization": f"Bearer {self.token}" if self.token else None,
                  **{name.replace("_", "-"): value for name, value in headers.items()}}

@@ -15,7 +15,7 @@ import redis as redis_client
 from hotpath.chat.parts import n_assignable
 from hotpath.core.config import Address
 from tests.chat.ups import CHAT, UP_WITHIN_S, ask, chat_up
-from tests.waiting import is_alive, running, wait_for
+from tests.waiting import DEADLINE_S, is_alive, running, wait_for
 from tests.wsclient import Client, handshake
 
 
@@ -113,7 +113,7 @@ def test_each_gateway_answers_healthz_and_metrics(up):
 
 
 def get(url):
-    with urllib.request.urlopen(url, timeout=20) as response:
+    with urllib.request.urlopen(url, timeout=DEADLINE_S) as response:
         return response.status, response.read()
 
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from hotpath.core import master, worker
+from hotpath.core import crew, master, worker
 from hotpath.core.errors import ConfigError, HotpathError
 from hotpath.core.listen import Listeners
 from hotpath.core.master import Plan, WorkerContext
@@ -40,6 +40,7 @@ class Config:
     stubborn: bool = False          # workers do not end when their time is up
     start_s: int = worker.START_S
     upgrade_s: float = master.UPGRADE_S
+    grace_s: float = crew.GRACE_S
 
     def save(self, path: Path) -> None:
         """Write it for the service to load, whole or not at all."""
@@ -157,7 +158,7 @@ class Service:
             config = Config(**json.loads(self.path.read_text()))
         except ValueError as error:
             raise ConfigError(str(self.path), 1, "", str(error)) from error
-        master.UPGRADE_S, worker.START_S = config.upgrade_s, config.start_s
+        master.UPGRADE_S, worker.START_S, crew.GRACE_S = config.upgrade_s, config.start_s, config.grace_s
         found = listeners.bind([Address.parse(text) for text in config.listen])
         return Generation(config, [each for sockets in found for each in sockets])
 

@@ -15,7 +15,7 @@ from hotpath.core.successor import READY_VARIABLE
 from hotpath.core.worker import DRAIN_SIGNALS
 from tests.core.service import Config, Service
 from tests.core.serving import COMMAND, Client, ask, services, under_load
-from tests.waiting import is_alive, wait_for
+from tests.waiting import DEADLINE_S, is_alive, wait_for
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_second_term_stops_at_once(serve):
 
 
 def test_a_third_term_kills(serve):
-    service = serve(stubborn=True)
+    service = serve(stubborn=True, grace_s=DEADLINE_S)
     port = service.ready()
     with Client(port) as client:
         pid, _ = client.ask()
@@ -190,9 +190,9 @@ def test_a_reload_brings_new_workers_and_the_old_ones_finish(serve):
         assert client.ask() == old
         assert "retired one" not in service.process.read()
     service.expect("^retired one$")
+    assert service.stop() == 0              # all have said what they had to
     assert service.process.output.count("ready: ") == 1
     assert service.process.output.count("started helper") == 2
-    assert service.stop() == 0
 
 
 def test_reloads_under_load_fail_no_request(serve):
@@ -380,9 +380,15 @@ def test_workers_do_not_see_the_upgrade_in_their_environment(serve):
     port = service.ready()
     pid = upgraded_pid(service)
     service.expect(f"^ready: pid {pid}, ")
-    worker, _ = wait_for(lambda: next((found for found in [ask(port)] if parent_of(found[0]) == pid), None),
-                         "a worker of the new master")
-    fds = {os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")}
+
+    def held() -> set[str] | None:
+        with Client(port) as client:        # while it is open, its worker lives, and closes nothing
+            worker, _ = client.ask()
+            if parent_of(worker) != pid:
+                return None
+            return {os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")}
+
+    fds = wait_for(held, "a worker of the new master")
     assert sum(name.startswith("socket:") for name in fds) <= 4     # listener, its own pair, this connection
     os.kill(pid, signal.SIGTERM)
 

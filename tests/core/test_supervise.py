@@ -101,11 +101,12 @@ def test_a_part_for_which_there_is_no_room_is_started_later(monkeypatch, caplog)
 
 def test_a_part_that_lived_long_is_forgiven():
     clock = Clock()
-    with Supervisor([Part("a", [*PYTHON, "input()"])], write=print, now_s=clock) as supervisor:
+    with Supervisor([Part("a", [*PYTHON, "import signal; signal.pause()"])], write=print, now_s=clock) as supervisor:
         child = supervisor.children[0]
         child.pause_s = LONGEST_PAUSE_S
         supervisor.turn(0)
         clock.now_s += 60
+        child.process.kill()
         turn_until(supervisor, lambda: child.restarts == 1, "its death")
         assert child.due_s - clock.now_s == pytest.approx(0.1)
 

@@ -15,7 +15,7 @@ from tests.crdt.replicas import COMMAND, JSON
 from tests.waiting import free_port, wait_for
 
 CONFIG = """\
-sync: {interval: 100ms, timeout: 2s}
+sync: {interval: 100ms, timeout: 30s}
 gc: {after: 24h, interval: 100ms}
 drill: true
 log: {access: off}

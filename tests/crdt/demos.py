@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.waiting import Process, running, wait_for
+from tests.waiting import Process, free_port, running, wait_for
 
 DEMO = [sys.executable, "-P", "-m", "hotpath.crdt", "demo"]
 # Three interpreters and their extension modules, on a machine that others use too.
@@ -82,9 +82,12 @@ def children(pid: int) -> list[int]:
 
 @contextmanager
 def demo_up(folder: Path, *flags: str, command: Sequence[str] = DEMO) -> Iterator[Demo]:
-    """A demo on free ports while the block runs, its temporary files in `folder`; then it is asked to end."""
+    """A demo on free ports while the block runs, its temporary files in `folder`; then it is asked to end.
+
+    Not on port 0: what the demo finds free, an outgoing connection could take before its replicas do.
+    """
     env = {**os.environ, "TMPDIR": str(folder)}
-    with running([*command, "--listen", "127.0.0.1:0", *flags], env=env) as process:
+    with running([*command, "--listen", f"127.0.0.1:{free_port()}", *flags], env=env) as process:
         yield Demo(process)
         if process.popen.poll() is None:
             process.popen.terminate()

@@ -33,6 +33,7 @@ class Link:
     def __init__(self, target_port: int) -> None:
         self.target_port = target_port
         self.delay_s = 0.0
+        self.swallowed = 0              # bytes that reached nobody
         self._state = State.OPEN
         self._changed = threading.Condition()
         self._open: set[socket.socket] = set()
@@ -106,7 +107,9 @@ class Link:
                 if vanishes is State.MUTE:
                     heard += piece
                     self._keep(heard)
-                if self._state is not vanishes:
+                if self._state is vanishes:
+                    self.swallowed += len(piece)
+                else:
                     sink.sendall(piece)
         except OSError:
             pass

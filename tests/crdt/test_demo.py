@@ -112,7 +112,7 @@ def test_data_is_kept_where_it_was_asked_for(tmp_path):
 
 def test_a_replica_that_cannot_start_ends_the_demo(tmp_path):
     (tmp_path / "b").write_text("a file where a folder should be")
-    with running([*DEMO, "--listen", "127.0.0.1:0", "--data", str(tmp_path)]) as process:
+    with running([*DEMO, "--listen", f"127.0.0.1:{free_port()}", "--data", str(tmp_path)]) as process:
         assert process.wait(60) == 1
         assert "cannot go on without b" in process.output
 

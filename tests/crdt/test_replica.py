@@ -200,7 +200,7 @@ def test_a_batch_has_one_sync_and_each_outcome_of_its_own(tmp_path):
         assert [outcome.verdict for outcome in outcomes[:5]] == ["exists", "removed", "created", "absent", "created"]
         assert len(outcomes) == len(wishes)
         assert [n for n in range(1000) if replica.read(b"n%d" % n) is None] == []
-        assert replica.stats()["pending"] == 0
+        wait_for(lambda: replica.stats()["pending"] == 0, "the committer to say so")
 
 
 def test_an_empty_batch_is_nothing(tmp_path):
@@ -362,7 +362,7 @@ def test_a_refused_operation_leaves_its_key_as_it_was(tmp_path):
         put(replica, b"k", 1)
         put(replica, b"k", 2, "add")
         put(replica, b"l", 2, "replace")
-        assert replica.stats()["pending"] == 0
+        wait_for(lambda: replica.stats()["pending"] == 0, "the committer to say so")
 
 
 @pytest.mark.parametrize("key", [b"k", b"k" * 300, "ключ".encode(), b"\xff\x00"])

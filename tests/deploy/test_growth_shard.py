@@ -53,10 +53,13 @@ def test_a_shard_outlives_its_server(pair, tmp_path):
         posts = cluster.table("posts")
         for n in range(200):
             posts.insert({"id": n, "author": "ada", "title": f"tea {n}"})
+        told = first.execute("SELECT @@gtid_binlog_pos")[0][0]
         first.kill()
         # Nobody may write there yet: to promote it is the operator's decision, or a tool's.
         with pytest.raises(HotpathError):
             posts.insert({"id": 1000, "author": "ada", "title": "too early"})
+        # It has received what was acknowledged; it must have done it, too, before its relay log goes.
+        wait_for(lambda: second.execute(f"SELECT MASTER_GTID_WAIT('{told}', 1)") == [(0,)], "the replica to have it")
         second.execute("STOP SLAVE")
         second.execute("RESET SLAVE ALL")
         second.execute("SET GLOBAL read_only = OFF")

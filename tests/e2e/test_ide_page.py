@@ -56,9 +56,15 @@ def test_a_python_project_from_the_first_click_to_the_restarted_server(browser):
             assert "token" not in desk.page.url
             desk.create("Answers", "Python")
             expect(desk.editor("main.py")).to_contain_text('print("hello")')
+            held = []
+            desk.page.route("**/file?path=main.py", lambda route: held.append(route)
+                            if route.request.method == "PUT" and not held else route.fallback())
             desk.write("main.py", "print(6 * 7)\nraise SystemExit(3)\n")
+            wait_for(lambda: desk.page.evaluate("1") and held, "the page's save")
             expect(desk.state).to_have_text("Saving")
+            held[0].continue_()
             desk.saved()
+            desk.page.unroute("**/file?path=main.py")
             assert desk.on_disk("main.py") == b"print(6 * 7)\nraise SystemExit(3)\n"
             desk.button("Run").click()
             desk.shows("run", "42")
@@ -297,6 +303,8 @@ def test_an_earlier_content_is_looked_at_and_restored(bare):
     bare.page.keyboard.press("F1")
     bare.page.keyboard.type("history of this")
     bare.page.keyboard.press("Enter")
+    # The oldest: where the test stood still between two keys, what was there in between is a version, too.
+    bare.page.get_by_role("listbox", name="Versions").get_by_role("option").last.click()
     expect(bare.page.get_by_role("textbox", name="Then")).to_contain_text("three")
     expect(bare.page.get_by_role("textbox", name="Now")).to_contain_text("other")
     bare.button("Restore this one").click()

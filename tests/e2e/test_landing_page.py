@@ -23,6 +23,7 @@ from playwright.sync_api import Browser, Page, expect
 import hotpath
 from hotpath.core.serve.pages import KIT, policy
 from tests.browser import chromium
+from tests.waiting import free_port
 
 PAGE = Path(hotpath.__file__).parent / "page"
 NAMES = ("proxy", "chat", "ide", "crdt", "shard", "locking")
@@ -186,9 +187,8 @@ def test_one_that_does_not_answer_is_named_and_said_once(browser, house):
 
 
 def test_a_door_that_goes_and_comes_back_is_said(browser):
-    house = House()
-    with opened(house) as server:
-        port = server.server_port
+    house, port = House(), free_port()
+    with opened(house, port):
         context = browser.new_context()
         page = context.new_page()
         page.goto(f"{house.url}/")

@@ -60,7 +60,7 @@ class Scene:
 
 async def slow_sync(scene: Scene) -> None:
     """A commit takes long: whatever is told of it meanwhile is told too early."""
-    scene.home.disk.takes(300)
+    scene.home.disk.takes(1000)     # the checker's process may stand still for a while
     await scene.send(3)
     scene.home.disk.takes(0)
 

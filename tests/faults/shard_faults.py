@@ -9,7 +9,7 @@ import sys
 import threading
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from typing import Any, Self
 import pytest
 import yaml
 
-from hotpath.core.errors import ShardUnavailable
+from hotpath.core.errors import ReshardConflict, ShardUnavailable
 from hotpath.shard import Cluster
 from hotpath.shard.backend.docker import Containers
 from hotpath.shard.bringup import bring_up
@@ -31,9 +31,10 @@ from hotpath.shard.node import Node
 from hotpath.shard.schema import slot_of
 from hotpath.shard.topology import Move
 from tests.shard.crowd import TABLE, TABLES, filler
-from tests.waiting import Process, free_port, running, wait_for
+from tests.waiting import DEADLINE_S, Process, free_port, running, wait_for
 
 ENGINES = ("sqlite", "mariadb")
+PATIENT = {"wait": "20s"}       # a shared machine stalls for seconds; for where no request may fail
 ROOT = Path(__file__).parents[2]
 LAUNCHER = (sys.executable, "-P", "-m", "tests.faults.shard_launcher")
 
@@ -282,14 +283,31 @@ def state_of(cluster: Cluster) -> str:
 
 def wait_for_state(cluster: Cluster, *states: str, within_s: float = 200.0) -> str:
     """Return once the reshard is in one of `states`."""
+    def reached() -> str | None:
+        now = state_of(cluster)
+        return now if now in states or "paused" in now else None
+
     try:
-        wait_for(lambda: (now := state_of(cluster)) in states or "paused" in now, f"a reshard in {states}", within_s)
+        state = wait_for(reached, f"a reshard in {states}", within_s)
     except AssertionError as error:
         raise AssertionError(f"{error}: {cluster.node.admin.document()}") from None
-    state = state_of(cluster)
     assert state in states, cluster.node.admin.document()
     return state
 
 
-__all__ = ["ENGINES", "Outside", "Place", "Router", "carrier", "opened", "place_on", "placed", "router",
-           "state_of", "strays", "wait_for_state"]
+def heard(wish: Callable[[], object], within_s: float = DEADLINE_S) -> None:
+    """Until it was heard. If the answer to one was lost, the next is told that it is so already."""
+    def is_heard() -> bool:
+        try:
+            wish()
+        except ShardUnavailable:
+            return False
+        except ReshardConflict:
+            return True
+        return True
+
+    wait_for(is_heard, "the map's server", within_s)
+
+
+__all__ = ["ENGINES", "PATIENT", "Outside", "Place", "Router", "carrier", "heard", "opened", "place_on", "placed",
+           "router", "state_of", "strays", "wait_for_state"]

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from hotpath.core.errors import ReshardConflict, ShardUnavailable
+from hotpath.core.errors import ShardUnavailable
 from hotpath.shard import Cluster
 from hotpath.shard.topology import Topology
-from tests.faults.shard_faults import Outside, Place, Router, carrier, opened, placed, router, state_of, strays
+from tests.faults.shard_faults import Outside, Place, Router, carrier, heard, opened, placed, router, state_of, strays
 from tests.shard.crowd import Crowd, by_http, by_python
 from tests.shard.linear import anomalies
 from tests.shard.servers import Mysqls, running_mysqls
@@ -39,20 +39,6 @@ def quietly(ask: Callable[[], T]) -> T | None:
         return ask()
     except ShardUnavailable:
         return None
-
-
-def asked(wish: Callable[[], object]) -> None:
-    """Until it was heard. If the answer to one was lost, the next is told that it is so already."""
-    def heard() -> bool:
-        try:
-            wish()
-        except ShardUnavailable:
-            return False
-        except ReshardConflict:
-            return True
-        return True
-
-    wait_for(heard, "the map's server", ROUND_S)
 
 
 class Round:
@@ -100,14 +86,14 @@ class Round:
             topology = self._topology(cluster)
             name = self.rng.choice([one.name for one in topology.members if one.name != "s0"])
             keep = self.rng.random() < 0.3
-            asked(lambda: cluster.remove_shard(name, keep_source=keep, keep_server=True))
+            heard(lambda: cluster.remove_shard(name, keep_source=keep, keep_server=True), ROUND_S)
         else:
             dsn = place.dsn()
-            asked(lambda: cluster.add_shard(f"n{len(self.done)}", hold=what == "cancel", **dsn))
+            heard(lambda: cluster.add_shard(f"n{len(self.done)}", hold=what == "cancel", **dsn), ROUND_S)
         if what == "cancel":
             wait_for(lambda: self._state(cluster) in ("copying", "verifying", "verified"), "a move", ROUND_S)
             time.sleep(self.rng.random())
-            asked(lambda: cluster.node.admin.cancel())
+            heard(lambda: cluster.node.admin.cancel(), ROUND_S)
         wait_for(lambda: self._state(cluster) in ("done", "cancelled"), f"the end of {what}", ROUND_S)
 
     def _topology(self, cluster: Cluster) -> Topology:

@@ -59,7 +59,9 @@ def test_a_member_that_lost_its_disk_copies_before_it_serves(tmp_path):
         trio.agree()
         a.kill()
         shutil.rmtree(a.folder / "data")
-        isolate(trio, "a")
+        # Silent, and waited for: of two tries that fail it would conclude that nobody is there, and serve.
+        isolate(trio, "a", State.MUTE)
+        a.settings["sync"] = {"interval": "100ms", "timeout": "60s"}
         a.start()
         # Nobody can be copied from: it neither says that it is well nor lets anybody write what it could forget.
         assert a.ask("GET", "/healthz").status == 503
@@ -103,7 +105,7 @@ def test_a_new_member_copies_first_and_then_holds_removals_back_as_all_do(tmp_pa
         for number in range(20):
             put(a, b"k%d" % number, number)
         remove(b, b"k3")
-        d = Server("d", tmp_path / "d", {"sync": {"interval": "100ms", "timeout": "1s"}, **COLLECTING,
+        d = Server("d", tmp_path / "d", {"sync": {"interval": "100ms", "timeout": "60s"}, **COLLECTING,
                                          "peers": [{"name": "a", "url": f"http://127.0.0.1:{a.port}"}]})
         try:
             body = json.dumps({"name": "d", "url": f"http://127.0.0.1:{d.port}"}).encode()

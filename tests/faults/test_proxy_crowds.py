@@ -23,7 +23,7 @@ from tests.waiting import DEADLINE_S, wait_for
 
 N_SLOW = 500
 N_IDLE = 2000
-HEAD_S = 3.0
+HEAD_S = 10.0
 ENDLESS_HEAD = b"GET /slow HTTP/1.1\r\nHost: test\r\nX: "
 
 FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -99,11 +99,12 @@ def test_500_slow_heads_slow_nobody_and_end_at_their_deadline(background: Backgr
             wait_for(lambda: len(slow.answers) == N_SLOW, "the deadlines")
         after_s = latencies_s(load, 200)
         assert load.failures == []
-        assert slow.n_sent > HEAD_S - 1, "each byte moved no deadline"
+        assert slow.n_sent > 2, "each byte moved no deadline"
         assert {answer.partition(b"\r\n")[0] for answer in slow.answers} == {b"HTTP/1.1 408 Request Timeout"}
         assert min(slow.lives_s) > 0.95 * HEAD_S, "none of them was sent away early"
         # The medians of the same run: a crowd that is waited for costs a deadline, 1000 times as much.
-        assert median(beside_s) < 4 * median(before_s + after_s)
+        # The machine may be busier beside the crowd; whoever waits for a deadline is far above a tenth of it.
+        assert median(beside_s) < max(4 * median(before_s + after_s), HEAD_S / 10)
         wait_for(lambda: proxy.connections() <= 6, "the gauges to come down")
 
 

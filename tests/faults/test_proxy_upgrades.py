@@ -165,7 +165,7 @@ def test_a_tunnel_outlives_an_upgrade_up_to_the_drain_deadline() -> None:
 
     with (
         Backend(echo) as backend,
-        masters(site(backend.address, timeouts={"drain": "2s"})) as line,
+        masters(site(backend.address, timeouts={"drain": "5s"})) as line,
         Client(line.proxy.address) as client,
     ):
         client.send(request_bytes("GET", "/", ASK))

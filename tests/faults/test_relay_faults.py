@@ -30,7 +30,7 @@ CANNED = [{"match": {"prefix": "/"}, "respond": {"body": "x"}}]
 def site() -> Iterator[Site]:
     with Backend() as backend:
         config = {
-            "timeouts": {"head": "1s", "idle": "3s", "body": "1s", "send": "60s", "response": "6s", "read": "6s"},
+            "timeouts": {"head": "1s", "idle": "3s", "body": "60s", "send": "60s", "response": "6s", "read": "6s"},
             "upstreams": {"b": {"servers": [backend.address], "passive": {"failures": 0}}},
             "routes": [{"match": {"prefix": "/"}, "upstream": "b"}],
         }
@@ -139,7 +139,7 @@ def test_a_server_that_speaks_before_it_is_asked_is_not_believed() -> None:
 
         threading.Thread(target=speak, daemon=True).start()
         config = {
-            "timeouts": {"response": "3s"},
+            "timeouts": {"response": "30s"},
             "upstreams": {
                 "b": {
                     "servers": [f"127.0.0.1:{listener.getsockname()[1]}"],

@@ -12,13 +12,23 @@ from pathlib import Path
 import pytest
 
 from hotpath.shard.engine import Statement
-from tests.faults.shard_faults import Outside, carrier, opened, placed, state_of, strays, wait_for_state
+from tests.faults.shard_faults import (
+    PATIENT,
+    Outside,
+    carrier,
+    heard,
+    opened,
+    placed,
+    state_of,
+    strays,
+    wait_for_state,
+)
 from tests.faults.shard_lines import Cutter
 from tests.shard.crowd import Crowd, by_python
 from tests.shard.servers import running_mysqls
 from tests.waiting import wait_for
 
-POOL = {"wait": "2s", "connect": "1s", "statement": "2s"}
+POOL = {"wait": "5s", "connect": "3s", "statement": "5s"}       # longer than a shared machine stalls
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +46,7 @@ def answered(crowd):
 # One of each here; the storm has them all.
 @pytest.mark.parametrize(("server", "fault"), [("s1", "silent"), ("s3", "killed")])
 def test_a_server_that_fails_while_rows_move_delays_the_move_and_nobody_elses_keys(server, fault, own, tmp_path):
-    place = placed(tmp_path, endpoints=own.databases(4), rows=1500, pool=POOL, move={"rate": 3000, "chunk": 100})
+    place = placed(tmp_path, endpoints=own.databases(4), rows=1500, pool=POOL, move={"rate": 100, "chunk": 100})
     with opened(place.file, moves=True) as cluster, Outside(cluster) as outside, \
             Crowd([by_python(cluster)], pause_s=0.005) as crowd:
         crowd.wait_for(100)
@@ -49,6 +59,7 @@ def test_a_server_that_fails_while_rows_move_delays_the_move_and_nobody_elses_ke
         else:
             with own.silent(server):
                 crowd.wait_for(200)
+        cluster.reshard().throttle(0)
         wait_for_state(cluster, "done")
         crowd.wait_for(200)
         crowd.stop()
@@ -77,16 +88,17 @@ def test_lines_that_break_at_a_commit_leave_nobody_in_the_dark(own, tmp_path):
             crowd.wait_for(100)
             for cutter in cutters:
                 cutter.cutting = True
-            added = cluster.add_shard("s3", hold=True, **place.dsn())
+            dsn = place.dsn()
+            heard(lambda: cluster.add_shard("s3", hold=True, **dsn))
             wait_for_state(cluster, "verified")
             crowd.wait_for(500)
-            added.complete()
+            heard(lambda: cluster.reshard().complete())
             wait_for_state(cluster, "done")
             crowd.wait_for(500)
+            wait_for(lambda: sum(cutter.cuts for cutter in cutters) > 20, "lines to break")
             for cutter in cutters:
                 cutter.cutting = False
             crowd.stop()
-            assert sum(cutter.cuts for cutter in cutters) > 20
             assert any("UncertainOutcome" in failure.why for failure in crowd.failures)
             answered(crowd)
             assert strays(cluster) == []
@@ -97,7 +109,7 @@ def test_a_full_disk_under_the_new_shard_pauses_the_move_and_leaves_the_old_one_
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), "-x", "c",
                     str(Path(__file__).with_name("full.h")), "-ldl"], check=True)
     full = tmp_path / "full"
-    place = placed(tmp_path, rows=2000, move={"chunk": 100, "rate": 4000})
+    place = placed(tmp_path, rows=2000, pool=PATIENT, move={"chunk": 100, "rate": 100})
     preload = {"LD_PRELOAD": str(library), "FULL_IF": str(full), "FULL_FOR": "/s3.db"}
     with opened(place.file) as cluster, Outside(cluster) as outside, \
             Crowd([by_python(cluster)], clients=4, pause_s=0.01) as crowd:
@@ -113,6 +125,7 @@ def test_a_full_disk_under_the_new_shard_pauses_the_move_and_leaves_the_old_one_
             assert sources == 2000
             full.unlink()
             cluster.reshard().resume()
+            cluster.reshard().throttle(0)
             with carrier(place.file, lease=0.3):
                 wait_for_state(cluster, "done")
         crowd.stop()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.shard_faults import (
     LAUNCHER,
+    PATIENT,
     Outside,
     carrier,
     env,
@@ -51,7 +52,7 @@ def died_at(once):
 # One engine for each of these: the mover's own tests die on both, and so does the storm.
 @pytest.mark.parametrize("engine", ["mariadb"])
 def test_whoever_moves_rows_may_die_at_every_step(engine, request, tmp_path):
-    place = place_on(engine, request, tmp_path, rows=400, move={"chunk": 100})
+    place = place_on(engine, request, tmp_path, rows=400, pool=PATIENT, move={"chunk": 100})
     with opened(place.file) as cluster, Outside(cluster) as outside, \
             Crowd([by_python(cluster)], pause_s=0.01) as crowd:
         crowd.wait_for(200)
@@ -79,7 +80,7 @@ def test_whoever_moves_rows_may_die_at_every_step(engine, request, tmp_path):
 
 @pytest.mark.parametrize("engine", ["sqlite"])
 def test_a_router_may_die_at_every_step_and_its_neighbour_notices_nothing(engine, request, tmp_path):
-    place = place_on(engine, request, tmp_path, rows=300)
+    place = place_on(engine, request, tmp_path, rows=300, pool=PATIENT)
     once = tmp_path / "once"
     with router(place.file, does="die", once=once, at="", lease=LEASE_S) as dying, router(place.file) as other, \
             opened(place.file) as cluster, \
@@ -102,12 +103,13 @@ def test_a_router_may_die_at_every_step_and_its_neighbour_notices_nothing(engine
 
 
 def test_the_command_may_die_and_the_move_goes_on(tmp_path):
-    place = placed(tmp_path, rows=3000, move={"rate": 4000})
+    place = placed(tmp_path, rows=3000, pool=PATIENT, move={"rate": 100})
     with opened(place.file) as cluster, Crowd([by_python(cluster)], clients=4, pause_s=0.002) as crowd, \
             running([*LAUNCHER, "add", "s3", "--config", str(place.file)], env()) as command:
         wait_for_state(cluster, "copying")
         os.kill(command.pid, signal.SIGKILL)
         command.wait()
+        cluster.reshard().throttle(0)
         wait_for_state(cluster, "done")
         crowd.stop()
         assert not crowd.failures

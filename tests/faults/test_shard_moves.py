@@ -4,13 +4,12 @@ from __future__ import annotations
 import pytest
 
 from tests.engine import docker_engine  # noqa: F401
-from tests.faults.shard_faults import ENGINES, Outside, opened, place_on, router, strays, wait_for_state
+from tests.faults.shard_faults import ENGINES, PATIENT, Outside, opened, place_on, router, strays, wait_for_state
 from tests.shard.crowd import Crowd, by_http, by_python
 from tests.shard.linear import anomalies
 from tests.shard.servers import mysqls  # noqa: F401   pytest finds them here
 
 ROWS = 3000
-PATIENT = {"wait": "20s"}       # a shared machine stalls for seconds, and here no request may fail
 
 
 @pytest.mark.timeout(900)        # the first container of a machine waits for its image

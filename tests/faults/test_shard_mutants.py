@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.faults.shard_faults import env, place_on, placed
+from tests.faults.shard_faults import PATIENT, env, place_on, placed
 from tests.faults.shard_mutants import MUTANTS
 from tests.shard.servers import mysqls  # noqa: F401   pytest finds it here
 from tests.waiting import running
@@ -25,7 +25,7 @@ def found(mutant, place, *words):
     """What the crowd met."""
     command = [sys.executable, "-P", "-m", "tests.faults.shard_mutants", mutant, str(place.file), *words]
     with running(command, env()) as process:
-        status = process.wait(100)
+        status = process.wait(250)
         line = next((line for line in process.output.splitlines() if line.startswith("found ")), None)
         assert line is not None, (status, process.output[-3000:])
         assert not OUTDATED.search(line), f"it is not the mistake that was found, but one of the mutant: {line}"
@@ -46,7 +46,7 @@ def test_a_mistake_is_found(mutant, tmp_path):
 
 @pytest.mark.parametrize("engine", ["sqlite", "mariadb"])
 def test_the_product_makes_none_of_them(engine, request, tmp_path):
-    place = place_on(engine, request, tmp_path, rows=ROWS, n=2, move={"chunk": 50})
+    place = place_on(engine, request, tmp_path, rows=ROWS, n=2, pool=PATIENT, move={"chunk": 50})
     met = found("none", place, "add-remove-cancel", *place.spare)
     assert met == {"failures": [], "anomalies": [], "wrong": [], "outside": []}
 
@@ -60,7 +60,7 @@ def test_a_fence_that_does_not_drain_is_found_on_mysql(request, tmp_path):
 
 @pytest.mark.parametrize("step", SLEEPERS)
 def test_a_mover_that_wakes_when_the_keys_are_back_is_refused(step, tmp_path):
-    met = found("none", placed(tmp_path, rows=ROWS, n=2, move={"chunk": 20}), "sleeper", step)
+    met = found("none", placed(tmp_path, rows=ROWS, n=2, pool=PATIENT, move={"chunk": 20}), "sleeper", step)
     assert met == {"failures": [], "anomalies": [], "wrong": [], "outside": [], "rows": ROWS}
 
 

@@ -80,9 +80,10 @@ class House:
     def pid_of(self, name: str) -> int:
         """Of the process that was started as this part; 0 while there is none."""
         file = str(self.data / "config" / f"{name}.yaml")
-        with suppress(FileNotFoundError, ProcessLookupError):
-            return next((pid for pid, line in self.processes().items()
-                         if file in line and parent_of(pid) == self.process.pid), 0)
+        for pid, line in self.processes().items():
+            with suppress(FileNotFoundError, ProcessLookupError):       # another one, which ends just now
+                if file in line and parent_of(pid) == self.process.pid:
+                    return pid
         return 0
 
     def kill(self, name: str) -> None:

@@ -153,7 +153,7 @@ def test_whoever_asks_a_part_that_is_started_again_waits_and_is_answered(house):
 
 
 def test_a_killed_worker_of_the_proxy_is_replaced_and_nobody_is_refused(house):
-    master = house.pid_of("proxy")
+    master = wait_for(lambda: house.pid_of("proxy"), "the proxy")
     workers = [pid for pid, line in house.processes().items() if "hotpath.proxy" in line and pid != master]
     assert len(workers) >= 2
     for pid in workers:
@@ -166,7 +166,7 @@ def test_a_killed_worker_of_the_proxy_is_replaced_and_nobody_is_refused(house):
 
 
 def test_the_proxy_takes_its_configuration_anew_and_nobody_is_refused(house):
-    os.kill(house.pid_of("proxy"), signal.SIGHUP)
+    os.kill(wait_for(lambda: house.pid_of("proxy"), "the proxy"), signal.SIGHUP)
     for _ in range(20):
         assert house.ask("GET", "/locking/").status == 200
 

@@ -150,7 +150,11 @@ def whole():
 
 
 def test_the_status_says_that_every_part_is_well(whole):
-    status = whole.got("/status.json")
+    def all_well():
+        said = whole.got("/status.json")
+        return said if all(part["well"] for part in said["parts"]) else None
+
+    status = wait_for(all_well, "every part to be well")
     assert [part["name"] for part in status["parts"]] == list(ALL)
     assert all(part["well"] and part["restarts"] == 0 and part["latency_ms"] > 0 for part in status["parts"])
     assert all(part["engine"] for part in status["parts"])
@@ -169,8 +173,7 @@ def test_every_part_shows_its_figures(whole):
         figures = {part["name"]: [figure["value"] for figure in part["figures"]] for part in parts}
         return figures if all(None not in values for values in figures.values()) else None
 
-    figures = wait_for(shown, "a value of each")
-    assert figures["crdt"][1] == 6
+    figures = wait_for(lambda: (found := shown()) and found["crdt"][1] == 6 and found, "a value of each, and six links")
     assert figures["shard"][0] == 3
     assert all(len(values) == 2 for values in figures.values())
 

@@ -169,7 +169,7 @@ def save_until_it_dies(ide: Ide, id: str, acknowledged: list[str]) -> None:
 
 
 def test_all_is_back_after_a_kill(kind, other):
-    with serving(other) as ide:
+    with serving(other, port=free_port()) as ide:
         kept, gone = ide.create("kept"), ide.create("gone")
         path = f"/api/projects/{kept['id']}"
         first = ide.put(kept["id"], "a.txt", b"first")

@@ -29,7 +29,8 @@ def connections(server: Server, url: str) -> int:
     name = url.rpartition("/")[2]
     found, = server.execute(f"SELECT count(*) FROM information_schema.processlist WHERE db = '{name}'"
                             if url.startswith("mysql") else
-                            f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'")
+                            f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' "
+                            "AND backend_type = 'client backend'")
     return int(str(found[0]))
 
 

@@ -90,7 +90,7 @@ def test_thousands_of_increments_are_all_there(many: Engine, name: str) -> None:
 @pytest.mark.parametrize("isolation", ["READ COMMITTED"])
 def test_the_naive_way_loses_all_but_one(backend: str, many: Engine, url: str, isolation: str) -> None:
     """The control: each has read before the first writes."""
-    naive = L.engine(url, pool_size=WORKERS, isolation=None if backend == "sqlite" else isolation)
+    naive = L.engine(url, pool_size=WORKERS, lock_timeout=60, isolation=None if backend == "sqlite" else isolation)
     have_read = threading.Barrier(WORKERS)
 
     def worker(_number: int) -> None:

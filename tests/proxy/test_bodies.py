@@ -139,13 +139,13 @@ def test_a_reader_that_stops_makes_the_backend_stop_and_memory_stay_small(site: 
             except TimeoutError:
                 sent.append(done)
                 stuck.set()
-                exchange.connection.sock.settimeout(10.0)
+                exchange.connection.sock.settimeout(PATIENCE_S)
 
     backend.on("/slow/reader", pour)
     before = sum(resident_bytes(pid) for pid in proxy.workers())
     with Client(proxy.address) as client:
         client.send(request_bytes("GET", "/slow/reader"))
-        assert stuck.wait(10), "the backend was never made to wait"
+        assert stuck.wait(PATIENCE_S), "the backend was never made to wait"
         # What got through fills the kernel's buffers on both sides (each grows to some MiB), nothing of ours.
         assert sent[0] < 32 * MIB
         assert sum(resident_bytes(pid) for pid in proxy.workers()) - before < 4 * MIB
@@ -191,7 +191,7 @@ def test_a_backend_that_stops_reading_makes_the_client_stop(site: Site) -> None:
     gate = threading.Event()
 
     def hold(exchange: Exchange) -> None:
-        gate.wait(10)
+        gate.wait(PATIENCE_S)
         digest(exchange)
 
     backend.on("/slow/writer", hold)
@@ -207,7 +207,7 @@ def test_a_backend_that_stops_reading_makes_the_client_stop(site: Site) -> None:
         assert done < 32 * MIB
         assert sum(resident_bytes(pid) for pid in proxy.workers()) - before < 4 * MIB
         gate.set()
-        client.sock.settimeout(10.0)
+        client.sock.settimeout(PATIENCE_S)
         client.send(body[done:])
         assert client.answer().body.decode() == hashlib.sha256(body).hexdigest()
 

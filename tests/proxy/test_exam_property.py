@@ -19,8 +19,10 @@ from tests.proxy.exam_answers import BROKEN_BODIES, EVIL, GOOD, TALKATIVE
 from tests.proxy.exam_grammar import Request, by_grammar
 from tests.proxy.test_exam import CASES
 
-# A cut stream must not wait long for bytes that never come.
-HASTE = {"head": "150ms", "body": "150ms", "idle": "150ms", "response": "300ms", "read": "300ms"}
+# A cut stream must not wait long for bytes that never come; nor may who only stood still for a moment be cut.
+HASTE = {"head": "2s", "body": "2s", "idle": "2s"}
+# A server's silence is told as such (502, 504, a cut), whenever it is noticed.
+SILENCE = {"response": "300ms", "read": "300ms"}
 FIGURES = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -141,9 +143,12 @@ def site() -> Iterator[tuple[Proxy, Backend]]:
     with Backend() as backend:
         upstream = {"servers": [backend.address], "passive": {"failures": 0}, "retry": {"attempts": 0}}
         config = {
-            "timeouts": HASTE,
+            "timeouts": SILENCE,
             "upstreams": {"b": upstream},
-            "routes": [{"match": {"prefix": "/"}, "upstream": "b"}],
+            "routes": [
+                {"match": {"prefix": "/"}, "upstream": "b"},
+                {"match": {"prefix": "/talk"}, "upstream": "b", "timeouts": {"response": "60s", "read": "60s"}},
+            ],
         }
         with Proxy(config) as proxy:
             yield proxy, backend

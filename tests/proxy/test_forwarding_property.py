@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -56,17 +57,29 @@ requests = st.builds(
 )
 
 
-@pytest.fixture(scope="module")
-def site() -> Iterator[tuple[Proxy, Backend]]:
+@contextmanager
+def running(timeouts: dict[str, str]) -> Iterator[tuple[Proxy, Backend]]:
     with Backend() as backend:
         config = {
-            # A cut stream must not wait long for bytes that never come.
-            "timeouts": {"head": "200ms", "body": "200ms", "idle": "200ms"},
+            "timeouts": timeouts,
             "upstreams": {"b": {"servers": [backend.address], "passive": {"failures": 0}, "retry": {"attempts": 0}}},
             "routes": [{"match": {"prefix": "/"}, "upstream": "b"}],
         }
         with Proxy(config) as proxy:
             yield proxy, backend
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[tuple[Proxy, Backend]]:
+    with running({}) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[tuple[Proxy, Backend]]:
+    # A cut stream must not wait long for bytes that never come.
+    with running({"head": "200ms", "body": "200ms", "idle": "200ms"}) as site:
+        yield site
 
 
 slow_machines = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -115,10 +128,10 @@ mutations = st.lists(st.tuples(st.integers(0, 600), st.integers(0, 3), junk), mi
 @settings(slow_machines, max_examples=60)  # each waits for the proxy's deadlines
 @given(asked=st.lists(requests, min_size=1, max_size=3), mutations=mutations)
 def test_damaged_requests_arrive_whole_or_not_at_all(
-    site: tuple[Proxy, Backend], asked: list[Asked], mutations: list[tuple[int, int, bytes]]
+    hasty: tuple[Proxy, Backend], asked: list[Asked], mutations: list[tuple[int, int, bytes]]
 ) -> None:
     """As many 200 as complete requests at the backend, and never a byte there that h11 refuses."""
-    proxy, backend = site
+    proxy, backend = hasty
     stream = b"".join(request.wire() for request in asked)
     for place, drop, insert in mutations:
         place %= len(stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 import signal
 import threading
 from collections.abc import Iterator
@@ -64,6 +65,8 @@ class Load:
     def _ask_on(self, client: Client, post: bool) -> None:
         """Ask until the proxy says goodbye, or the test does."""
         while not self._stop.is_set():
+            if select.select([client.sock], [], [], 0)[0]:
+                return      # we were silent for as long as a drain waits, and let go: no request was on it
             answer = client.ask("POST", "/load", body=b"x" * 100) if post else client.ask("GET", "/load")
             if answer.status != 200:
                 self.failures.append(f"status {answer.status}")
@@ -136,11 +139,12 @@ def test_a_request_under_way_ends_in_the_old_generation(backend: Backend) -> Non
 def test_an_idle_client_is_told_and_not_cut(backend: Backend) -> None:
     with Proxy(site(backend)) as proxy, Client(proxy.address) as client:
         assert client.ask("GET", "/version").body == b"one"
-        proxy.reload(site(backend, "two"))
-        answer = client.ask("GET", "/version")
+        proxy.write(site(backend, "two"))
+        proxy.begin_reload()
+        # The old worker says goodbye with an answer, not by closing under a request; it may hear later than we.
+        while not (answer := client.ask("GET", "/version")).says_close:
+            assert answer.status == 200
         assert answer.status == 200
-        # The old worker says goodbye with an answer, not by closing under a request.
-        assert answer.says_close
         assert client.rest() == b""
 
 
@@ -182,7 +186,7 @@ def test_addresses_come_and_go(backend: Backend) -> None:
         def gone() -> bool:
             try:
                 Client(proxy.address).close()
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, ConnectionResetError):
                 return True
             return False
 

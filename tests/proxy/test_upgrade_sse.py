@@ -36,7 +36,7 @@ def site() -> Iterator[Site]:
             "upstreams": {"b": {"servers": [backend.address], "passive": {"failures": 0}}},
             "routes": [
                 {"match": {"prefix": "/"}, "upstream": "b"},
-                {"match": {"prefix": "/brief"}, "upstream": "b", "timeouts": {"tunnel": "400ms"}},
+                {"match": {"prefix": "/brief"}, "upstream": "b", "timeouts": {"tunnel": "2s"}},
                 {"match": {"prefix": "/sse"}, "upstream": "b", "timeouts": {"read": "20s"}},
             ],
         }

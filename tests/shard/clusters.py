@@ -29,7 +29,7 @@ TABLES: dict[str, Any] = {
 def config_of(folder: Path, **changes: Any) -> dict[str, Any]:
     """What a file would say: three embedded shards whose movers rest as little as they can."""
     return {"cluster": "tests", "backend": "embedded", "data": str(folder / "data"), "shards": 3, "vnodes": 32,
-            "move": {"rate": 0}, "tables": TABLES, **changes}
+            "move": {"rate": 0}, "pool": {"wait": "20s"}, "tables": TABLES, **changes}
 
 
 def filled(cluster: Cluster, n: int = N) -> dict[str, int]:

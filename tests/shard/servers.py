@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
@@ -80,7 +80,8 @@ class Mysqls:
         try:
             yield
         finally:
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):      # it may have been ended meanwhile
+                os.kill(pid, signal.SIGCONT)
 
     def start(self, *servers: str) -> None:
         """Those that do not run, or all; return when a login works."""

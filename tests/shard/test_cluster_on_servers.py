@@ -10,15 +10,18 @@ import pytest
 from hotpath.core.errors import ShardUnavailable
 from hotpath.shard import Cluster
 from hotpath.shard.bringup import bring_up, take_down
+from tests.scratch import scratch
+from tests.shard.servers import guarded
 from tests.waiting import send_signal, wait_for
 
 from .clusters import config_of, filled, watched_through, whole
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    pool = {"connect": "1s", "statement": "2s", "wait": "2s"}
-    with Cluster.open(config_of(tmp_path, backend="process", shards=2, pool=pool)) as cluster:
+def cluster():
+    pool = {"connect": "3s", "statement": "5s", "wait": "5s"}
+    with scratch("hp") as folder, guarded(folder / "data"), \
+            Cluster.open(config_of(folder, backend="process", shards=2, pool=pool)) as cluster:
         try:
             yield cluster
         finally:
@@ -46,7 +49,8 @@ def test_a_cluster_of_real_servers_grows_and_shrinks_while_it_serves(cluster):
 def test_a_server_that_stops_or_dies_takes_its_own_keys_along_and_brings_them_back(cluster):
     rows = filled(cluster, 60)
     order = cluster.table("order")
-    dead = next(shard for shard in cluster.status()["shards"] if shard["name"] == "s1")
+    dead = wait_for(lambda: next((shard for shard in cluster.status()["shards"]
+                                  if shard["name"] == "s1" and shard["pid"]), None), "the pid of s1")
     by_owner = {name: [key for key in rows if cluster.owner("order", key)["owner"] == name] for name in ("s0", "s1")}
     send_signal(dead["pid"], signal.SIGSTOP)
     try:

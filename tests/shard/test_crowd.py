@@ -110,7 +110,7 @@ def test_a_bad_table_is_found(memory):
 
 
 def test_a_crowd_of_threads_over_a_real_cluster(tmp_path):
-    with Cluster.open({"data": str(tmp_path / "data"), "tables": TABLES}) as cluster, \
+    with Cluster.open({"data": str(tmp_path / "data"), "pool": {"wait": "20s"}, "tables": TABLES}) as cluster, \
             Crowd([by_python(cluster)]) as crowd:
         crowd.wait_for(2000)
     assert not crowd.failures

@@ -52,7 +52,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 def written(folder: Path, text: str = "") -> Path:
     file = folder / "shard.yaml"
-    file.write_text(f"cluster: tried\nshards: 2\n{text}{TABLES}")
+    file.write_text(f"cluster: tried\nshards: 2\n{text}pool: {{wait: 20s}}\n{TABLES}")
     return file
 
 
@@ -247,7 +247,7 @@ def test_a_move_is_steered_held_and_taken_back(router):
     before = ask(router.address, "GET", f"{T}/posts?aggregate=count").json()
     assert ask(router.address, "GET", f"{C}/reshard").status == 404
     assert steer("cancel").status == 409
-    told = ask(router.address, "POST", f"{C}/shards", {"name": "s9", "rate": 100, "hold": True})
+    told = ask(router.address, "POST", f"{C}/shards", {"name": "s9", "rate": 1, "hold": True})
     assert (told.status, told.json()["kind"], told.json()["shard"]) == (202, "add", "s9")
     for name, status in (("s9", 409), ("s8", 409), ("meta", 422)):
         assert ask(router.address, "POST", f"{C}/shards", {"name": name}).status == status
@@ -373,9 +373,12 @@ def test_a_shard_is_added_while_clients_go_on(tmp_path):
         for key, likes in written_.items():
             assert ask(address, "GET", f"{T}/posts/{key}").json()["likes"] == likes
         assert ask(address, "GET", f"{T}/posts?aggregate=count").json() == {"count": 3000}
-        moved = sum(value_of(metrics(address), "hotpath_shard_move_rows_total", source=name, target="s2")
-                    for name in ("s0", "s1"))
-        wait_for(lambda: moved >= done["rows"]["copied"], "every copied row to be counted")
+
+        def moved() -> float:
+            return sum(value_of(metrics(address), "hotpath_shard_move_rows_total", source=name, target="s2")
+                       for name in ("s0", "s1"))
+
+        wait_for(lambda: moved() >= done["rows"]["copied"], "every copied row to be counted")
 
 
 # Servers
@@ -386,7 +389,7 @@ def on_servers(tmp_path_factory, mysqls):
     places = mysqls.databases(3)
     servers = {f"s{i}": next(name for name in mysqls.names if mysqls.root(name).socket == place.socket)
                for i, place in enumerate(places)}
-    text = ("backend: dsn\npool: {max: 4, connect: 1s, wait: 1s, statement: 1s}\nshards:\n"
+    text = ("backend: dsn\npool: {max: 4, connect: 3s, wait: 5s, statement: 5s}\nshards:\n"
             + "".join(f"  - {{name: s{i}, dsn: '{place}'}}\n" for i, place in enumerate(places[:2])))
     folder = tmp_path_factory.mktemp("servers")
     file = folder / "shard.yaml"

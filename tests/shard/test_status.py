@@ -4,10 +4,17 @@ from __future__ import annotations
 import pytest
 
 from hotpath.core.errors import ShardUnavailable
-from hotpath.shard import Cluster
-from tests.waiting import wait_for
+from hotpath.shard import Cluster, glimpses, status
+from tests.waiting import DEADLINE_S, wait_for
 
 from .clusters import config_of, filled
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """Each look asks anew, and waits: a stall of ours is no slow server."""
+    monkeypatch.setattr(glimpses, "REST", 0.0)
+    monkeypatch.setattr(status, "WITHIN_S", DEADLINE_S)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 from gevent.event import Event
 
 from hotpath.chat.api.bridge import Bridge, Overloaded, Threads
+from tests.waiting import DEADLINE_S
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_the_hub_goes_on_while_a_thread_works(bridge):
 def test_thousands_of_calls_come_back_each_to_its_own(bridge):
     threads = Threads(bridge, "work", n_threads=4, max_waiting=5000)
     calls = [gevent.spawn(threads.call, lambda n: n * n, n) for n in range(3000)]
-    gevent.joinall(calls, timeout=20)
+    gevent.joinall(calls, timeout=DEADLINE_S)
     assert [call.value for call in calls] == [n * n for n in range(3000)]
     threads.stop()
 
@@ -70,7 +71,7 @@ def test_a_full_queue_refuses_at_once(bridge):
 
     def work():
         begun.set()
-        return held.wait(20)
+        return held.wait(DEADLINE_S)
 
     calls = [gevent.spawn(threads.call, work)]
     gevent.sleep(0)

@@ -196,7 +196,7 @@ def hasty(redis_url, tmp_path_factory):
     timeouts = Timeouts(head=0.3, idle=0.3, body=0.3, send=0.5, drain=5.0)
     config = make_config(tmp_path_factory.mktemp("hasty"), redis_url, timeouts=timeouts)
     config = msgspec.structs.replace(config, limits=msgspec.structs.replace(
-        config.limits, body=2048, body_rate=10_000, connections=8))
+        config.limits, body=2048, body_rate=10_000))
     with serving(config) as api:
         yield api
 
@@ -255,7 +255,7 @@ def test_who_reads_nothing_is_given_up_and_others_are_served(hasty):
 def strict(redis_url, tmp_path_factory):
     config = make_config(tmp_path_factory.mktemp("strict"), redis_url)
     config = msgspec.structs.replace(config, limits=msgspec.structs.replace(
-        config.limits, line=64, fields=5, requests=3))
+        config.limits, line=64, fields=5, requests=3, connections=8))
     with serving(config) as api:
         yield api
 
@@ -277,8 +277,8 @@ def test_a_connection_has_so_many_requests(strict):
     assert b"Connection:" not in first + second
 
 
-def test_more_connections_than_allowed_wait_for_their_turn(hasty):
-    waiting = [connected(hasty) for _ in range(30)]
+def test_more_connections_than_allowed_wait_for_their_turn(strict):
+    waiting = [connected(strict) for _ in range(30)]
     try:
         for sock in waiting:
             sock.sendall(GET + b"Connection: close\r\n\r\n")

@@ -15,7 +15,7 @@ from hotpath.core.config import Address, Rate, dump
 from hotpath.core.serve.config import AccessLog, ErrorLog, Log
 from tests.chat.api.serving import SERVE, Api, make_config, raw, running_redis, serving, stopped
 from tests.mariadb import missing, running_mariadb
-from tests.waiting import free_port, running, wait_for, wait_for_port
+from tests.waiting import DEADLINE_S, free_port, running, wait_for, wait_for_port
 
 # On a listening socket that it is handed.
 HANDED = SERVE.replace("ChatConfig), ", "ChatConfig), listen=socket.socket(fileno=int(sys.argv[2])), ").replace(
@@ -68,7 +68,7 @@ def test_what_is_under_way_is_finished_first(redis_url, tmp_path):
             api.process.popen.send_signal(signal.SIGTERM)
             api.process.wait_for_output("stopping")
             lock.execute("ROLLBACK")
-        answer = sending.result(20)
+        answer = sending.result(DEADLINE_S)
         assert answer.status == 201
         assert answer.fields["connection"] == "close"
         assert api.process.wait() == 0
@@ -145,7 +145,9 @@ def test_several_processes_share_a_socket_and_a_database(redis_url, tmp_path):
 
 
 def test_a_short_lock_only_delays_and_nobody_else_waits(redis_url, tmp_path):
-    with serving(make_config(tmp_path, redis_url)) as api, ThreadPoolExecutor() as pool:
+    config = make_config(tmp_path, redis_url)
+    config = msgspec.structs.replace(config, database=msgspec.structs.replace(config.database, busy=DEADLINE_S))
+    with serving(config) as api, ThreadPoolExecutor() as pool:
         ann, other = api.person("ann"), api.caller()
         channel = ann.channel()
         other.token = ann.token
@@ -161,7 +163,7 @@ def test_a_short_lock_only_delays_and_nobody_else_waits(redis_url, tmp_path):
                 assert other.get("/api/me").status == 200
             assert not sending.done()
             lock.execute("ROLLBACK")
-        assert sending.result(20).status == 201
+        assert sending.result(DEADLINE_S).status == 201
 
 
 def test_a_long_lock_is_503_with_nothing_stored(redis_url, tmp_path):
@@ -347,7 +349,7 @@ def test_kill_minus_nine_leaves_all_that_was_answered(redis_url, tmp_path):
         wait_for(lambda: len(answered) > 200, "some messages")
         api.process.popen.kill()
         for sender in senders:
-            sender.result(20)
+            sender.result(DEADLINE_S)
     wait_for_port_free(api.port)
     with serving(config) as api:
         again = api.caller(ann.token)

@@ -11,7 +11,7 @@ from tests.chat.gateway.rig import Place, Rig, rig
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Iterator[Place]:
     """One gateway for the tests of a module."""
-    with rig(tmp_path_factory.mktemp("chat"), ring=16, resume_max=300, head_check="300ms") as chat:
+    with rig(tmp_path_factory.mktemp("chat"), ring=16, resume_max=300, head_check="300ms", ping="600s") as chat:
         yield Place(chat, chat.gateway())
 
 

@@ -37,13 +37,13 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path) -> Iterator[Scene]:
-    with rig(tmp_path, head_check="60s", ring=16) as chat:
+    with rig(tmp_path, head_check="60s", ring=16, ping="600s") as chat:
         yield Scene(chat)
 
 
 @pytest.fixture
 def checked(tmp_path) -> Iterator[Scene]:
-    with rig(tmp_path, head_check="500ms", ring=16) as chat:
+    with rig(tmp_path, head_check="500ms", ring=16, ping="600s") as chat:
         yield Scene(chat)
 
 
@@ -75,6 +75,7 @@ def test_what_comes_backwards_is_delivered_forwards(scene: Scene):
     scene.chat.disturb = lambda what: kept.extend(what) or []
     for n in range(12):
         scene.ann.say(scene.room, f"{n}")
+    wait_for(lambda: len(kept) == 12, "all of them")
     scene.chat.publisher.publish(kept[::-1])
     scene.comes(14)
 
@@ -131,10 +132,14 @@ def test_a_redis_that_comes_back_empty_is_told_everything_anew(checked: Scene):
 
 
 def test_a_cut_subscription_is_made_again(scene: Scene):
+    def is_made() -> bool:
+        return bool(scene.chat.redis.client.pubsub_numsub(f"hp:c:{scene.room}")[0][1])
+
+    wait_for(is_made, "a subscription")
     for _ in range(3):
         assert scene.chat.redis.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub") == 1
         scene.comes(scene.ann.say(scene.room))
-        wait_for(lambda: scene.chat.redis.client.pubsub_numsub(f"hp:c:{scene.room}")[0][1], "a subscription")
+        wait_for(is_made, "a subscription")
 
 
 def test_a_redis_that_is_stopped_is_left_and_found_again(checked: Scene):
@@ -153,7 +158,8 @@ def test_a_channel_that_nobody_here_needs_is_left(tmp_path):
         room = chat.channel(ann)
         socket = ann.start(gateway)
         topics = {b"hp:gw", b"hp:ctl:g1"}
-        assert {*chat.redis.client.pubsub_channels()} == topics | {b"hp:c:%d" % room, b"hp:u:%d" % ann.id}
+        wait_for(lambda: {*chat.redis.client.pubsub_channels()} == topics | {b"hp:c:%d" % room, b"hp:u:%d" % ann.id},
+                 "the topics")
         socket.close()
         wait_for(lambda: {*chat.redis.client.pubsub_channels()} == topics, "the topics to be left")
         socket = ann.start(gateway, since={room: 0})

@@ -1,8 +1,13 @@
 """A user's sockets counted over gateways that answer, and over those only."""
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from hotpath.chat.gateway.rollcall import ANSWERS_S, DECIDED_S, Call, RollCall
-from tests.chat.gateway.rig import rig
+from hotpath.chat.topics import user_topic
+from tests.chat.gateway.rig import Rig, User, rig
+from tests.waiting import wait_for
 from tests.wsclient import Client, close_code
 
 LIMIT = 4
@@ -80,14 +85,26 @@ def test_one_socket_here_is_asked_about_only_where_the_limit_is_small():
     assert list(small.ask(0.0)) == [(1, Call("a"))]
 
 
+@contextmanager
+def counted(chat: Rig, user: User) -> Iterator[None]:
+    """Leaves once no gateway counts that user's sockets any more: who waits for another one asks within DECIDED_S."""
+    with chat.redis.client.pubsub() as heard:
+        heard.subscribe(user_topic(chat.config.redis.prefix, user.id))
+        yield
+        while heard.get_message(timeout=2 * DECIDED_S) is not None:
+            pass
+
+
 def test_the_limit_holds_over_two_gateways(tmp_path):
     with rig(tmp_path) as chat:
         first, second = chat.gateway("g1"), chat.gateway("g2")
         ann = chat.user("ann")
         limit = chat.config.limits.sockets_per_user
-        kept = [ann.start(first) for _ in range(limit // 2)]
-        kept += [ann.start(second, "g2") for _ in range(limit - len(kept))]
-        assert ann.start(first).close_code() == 4009
+        with counted(chat, ann):
+            kept = [ann.start(first) for _ in range(limit // 2)]
+            kept += [ann.start(second, "g2") for _ in range(limit - len(kept))]
+        # Who stands still for ANSWERS_S is taken for dead, and one more is let in; that one is closed with 4002.
+        wait_for(lambda: ann.connect(first).close_code() == 4009, "the one too many to be refused")
         for socket in kept:
             socket.settle()
 
@@ -97,8 +114,9 @@ def test_those_who_come_from_a_gateway_that_was_killed_are_let_in(tmp_path):
         first, second = chat.gateway("g1"), chat.gateway("g2")
         ann = chat.user("ann")
         limit = chat.config.limits.sockets_per_user
-        kept = [ann.start(second, "g2") for _ in range(limit // 2)]
-        gone = [ann.start(first) for _ in range(limit - len(kept))]
+        with counted(chat, ann):        # what it answered while it lived counts no more
+            kept = [ann.start(second, "g2") for _ in range(limit // 2)]
+            gone = [ann.start(first) for _ in range(limit - len(kept))]
         first.kill()
         assert [socket.client.rest() for socket in gone] == [b""] * len(gone)
         kept += [ann.start(second, "g2") for _ in range(limit - len(kept))]

@@ -172,7 +172,7 @@ class Play:
 @pytest.fixture(scope="module", params=["sqlite", "mariadb"])
 def chat(request, tmp_path_factory) -> Iterator[Rig]:
     url = "sqlite" if request.param == "sqlite" else request.getfixturevalue("mariadb").new_url()
-    with rig(tmp_path_factory.mktemp("chat"), database=url, ring=16, head_check="200ms", count=2) as made:
+    with rig(tmp_path_factory.mktemp("chat"), database=url, ring=16, head_check="200ms", ping="600s", count=2) as made:
         yield made
 
 

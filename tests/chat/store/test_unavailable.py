@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import mysql.connector
 import pytest
@@ -13,7 +14,7 @@ from hotpath.chat.config import ChatConfig, DatabaseConfig
 from hotpath.chat.store import CreateUser, Database, Join, PostMessage, Reader, Unavailable
 from hotpath.chat.store import database as database_module
 from tests.mariadb import MariaDb, missing, running_mariadb
-from tests.waiting import wait_for
+from tests.waiting import DEADLINE_S, wait_for
 
 from .worlds import World, running
 
@@ -115,11 +116,25 @@ def server():
         yield it
 
 
+def opened(server: MariaDb, folder: Path, busy_s: float, url: str | None = None) -> Database:
+    where = DatabaseConfig(url=url or server.new_url(), busy=busy_s)
+    return Database.open(ChatConfig(data=str(folder), database=where))
+
+
 @pytest.fixture
-def mortal(server: MariaDb, tmp_path, monkeypatch):
+def mortal(server: MariaDb, tmp_path):
+    database = opened(server, tmp_path, 20.0)
+    with running(database) as world:
+        yield world
+    database.close()
+
+
+@pytest.fixture
+def hasty(server: MariaDb, tmp_path, monkeypatch):
+    """It gives up soon; the tables were made without haste."""
+    opened(server, tmp_path, 20.0, url := server.new_url()).close()
     monkeypatch.setattr(database_module, "SILENCE_S", 1)
-    config = ChatConfig(data=str(tmp_path), database=DatabaseConfig(url=server.new_url(), busy=1.0))
-    database = Database.open(config)
+    database = opened(server, tmp_path, 1.0, url)
     with running(database) as world:
         yield world
     database.close()
@@ -162,18 +177,18 @@ def test_connections_that_the_server_closed_are_made_anew_unnoticed(mortal, serv
     assert len(mortal.reader.channels(ann)) == 1
 
 
-def test_a_frozen_mariadb_is_given_up(mortal, server):
-    ann = mortal.user("ann")
-    mortal.reader.users()
+def test_a_frozen_mariadb_is_given_up(hasty, server):
+    ann = hasty.user("ann")
+    hasty.reader.users()
     server.signal(signal.SIGSTOP)
     try:
         with pytest.raises(Unavailable):
-            mortal.do(CreateUser("ben", "", "x"))
+            hasty.do(CreateUser("ben", "", "x"))
         with pytest.raises(Unavailable):
-            mortal.reader.user(ann)
+            hasty.reader.user(ann)
     finally:
         server.signal(signal.SIGCONT)
-    wait_for(lambda: _is_there(mortal), "it to answer")
+    wait_for(lambda: _is_there(hasty), "it to answer")
 
 
 def _is_there(world: World) -> bool:
@@ -228,12 +243,12 @@ def test_a_pool_that_is_used_up_is_unavailable(tmp_path):
     gate, inside = threading.Event(), threading.Semaphore(0)
 
     def hold() -> None:
-        database.read(lambda rows: (inside.release(), gate.wait(20)))
+        database.read(lambda rows: (inside.release(), gate.wait(DEADLINE_S)))
 
     threads = [threading.Thread(target=hold) for _ in range(2)]
     for thread in threads:
         thread.start()
-        assert inside.acquire(timeout=20)
+        assert inside.acquire(timeout=DEADLINE_S)
     with pytest.raises(Unavailable):
         Reader(database).users()
     gate.set()

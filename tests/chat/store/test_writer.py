@@ -18,9 +18,9 @@ from hotpath.chat.store import (
     Writer,
 )
 from hotpath.chat.store.operation import NoChannel
-from tests.waiting import Process, running, wait_for
+from tests.waiting import DEADLINE_S, Process, running, wait_for
 
-from .worlds import World
+from .worlds import Whole, World
 from .worlds import running as running_world
 
 
@@ -71,7 +71,7 @@ def check_whole(world: World, *acks: dict[str, tuple[int, int]]) -> dict[str, tu
 def test_answers_come_before_the_events_and_both_in_the_order_of_the_commit(database):
     order: list[object] = []
     world = World(database)
-    writer = Writer(database, publish=lambda batch: order.extend(what.seq for what in batch if isinstance(what, Event)))
+    writer = Whole(database, publish=lambda batch: order.extend(what.seq for what in batch if isinstance(what, Event)))
     writer.start()
     world.writer = writer
     ann = world.user("ann")
@@ -81,7 +81,7 @@ def test_answers_come_before_the_events_and_both_in_the_order_of_the_commit(data
     for n in range(100):
         writer.submit(PostMessage(ann, channel, f"m{n}", "x"),
                       lambda answer, n=n: (order.append(f"m{n}"), n == 99 and done.set()))
-    assert done.wait(20)
+    assert done.wait(DEADLINE_S)
     writer.stop()
     acks, seqs = [what for what in order if isinstance(what, str)], [what for what in order if isinstance(what, int)]
     assert acks == [f"m{n}" for n in range(100)]

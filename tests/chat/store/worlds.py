@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -23,6 +23,19 @@ from hotpath.chat.store import (
     Writer,
 )
 from hotpath.chat.store.transaction import wall_clock_ms
+from tests.waiting import DEADLINE_S
+
+
+class Whole(Writer):
+    """One whose events are out once `turn` is free: they leave behind the answers."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.turn = threading.Lock()
+
+    def _write(self, batch: Sequence[Any]) -> None:
+        with self.turn:
+            super()._write(batch)
 
 
 class World:
@@ -32,13 +45,21 @@ class World:
         self.database = database
         self.published: list[Event | Notice] = []
         self.now_ms = wall_clock_ms()
-        self.writer = Writer(database, publish=self.published.extend, wall_ms=lambda: self.now_ms)
+        self.writer = Whole(database, publish=self.published.extend, wall_ms=lambda: self.now_ms)
         self.reader = Reader(database, wall_ms=lambda: self.now_ms)
         self._ids = count(1)
 
     def do(self, operation: Operation) -> Any:
-        """Its result. Raises what it raises."""
-        return self.writer.call(operation)
+        """Its result, once its events are out. Raises what it raises."""
+        try:
+            return self.writer.call(operation)
+        finally:
+            self.settle()
+
+    def settle(self) -> None:
+        """Return once the events of all that was answered are out."""
+        with self.writer.turn:
+            pass
 
     def together(self, *operations: Operation) -> list[Any]:
         """The answers to operations that share one transaction, errors among them."""
@@ -56,15 +77,16 @@ class World:
 
         def hold(_: object) -> None:
             held.set()
-            assert go.wait(20)
+            assert go.wait(DEADLINE_S)
 
         self.writer.submit(EndSession(0), hold)
-        assert held.wait(20)
+        assert held.wait(DEADLINE_S)
         for index, operation in enumerate(operations):
             self.writer.submit(operation, keep(index))
         go.set()
         for _ in operations:
-            assert left.acquire(timeout=20)
+            assert left.acquire(timeout=DEADLINE_S)
+        self.settle()
         return answers
 
     def refused(self, operation: Operation) -> int:

@@ -207,7 +207,8 @@ def test_a_stream_of_an_unknown_cursor_begins_with_a_reset(replica):
 
 
 def test_a_reader_that_takes_nothing_gets_a_reset_and_goes_on(tmp_path):
-    with serving(tmp_path, config="changes: {keep: 10}\nlimits: {unsent: 16k}") as replica, stream(replica) as events:
+    config = "changes: {keep: 10}\nlimits: {unsent: 16k}\ntimeouts: {send: 0}"
+    with serving(tmp_path, config=config) as replica, stream(replica) as events:
         events.next()
         # Far more than two socket buffers and the server's own take, then one that tells that all is written.
         value = "x" * 500_000

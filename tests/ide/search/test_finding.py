@@ -10,6 +10,7 @@ import pytest
 
 from hotpath.ide.errors import BadRequest, Invalid, NotAFolder, NotFound, OutsideProject, SearchTooLong, TooMany
 from hotpath.ide.search import Query, find, finding
+from tests.waiting import DEADLINE_S
 
 AS_ROOT = os.geteuid() == 0
 
@@ -186,14 +187,16 @@ def test_started_by_root_it_reads_as_the_owner(root):
 
     (root / "victim").write_text("a" * 40 + "b\n")
     with patch.object(finding.subprocess, "Popen", popen):
-        hanging = threading.Thread(target=hang, args=(root, 2.0, []))
+        hanging = threading.Thread(target=hang, args=(root, DEADLINE_S, []))
         hanging.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + DEADLINE_S / 2
         status = {}
         while status.get("Uid", "0").split()[0] != "1000" and time.monotonic() < deadline:
             if seen:
                 with open(f"/proc/{seen[0][0].pid}/status") as file:
                     status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        for process, _ in seen:
+            process.kill()              # it has been looked at
         hanging.join()
     assert status["Uid"].split() == ["1000"] * 4
     assert status["Gid"].split() == ["1000"] * 4

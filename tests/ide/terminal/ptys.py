@@ -75,22 +75,23 @@ def started(fd: int, argv: Sequence[str], *, controlling: bool) -> int:
     ready, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
-        exec_on(fd, argv, controlling)
+        exec_on(fd, argv, controlling, theirs)
     os.close(theirs)
     os.read(ready, 1)               # closed by the exec
     os.close(ready)
     return pid
 
 
-def exec_on(fd: int, argv: Sequence[str], controlling: bool) -> None:
-    """In a child: become the program, with `fd` for all it reads and writes."""
+def exec_on(fd: int, argv: Sequence[str], controlling: bool, told: int) -> None:
+    """In a child: become the program, with `fd` for all it reads and writes. The exec closes `told`."""
     try:
         os.setsid()
         if controlling:
             fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
         for number in range(3):
             os.dup2(fd, number)
-        os.closerange(3, 200)
+        os.closerange(3, told)
+        os.closerange(told + 1, 200)
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP, signal.SIGTTOU):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())

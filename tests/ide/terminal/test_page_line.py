@@ -13,6 +13,7 @@ import pytest
 from hotpath.core.serve.testing import Served, serving
 from tests.ide.terminal import stage
 from tests.ide.terminal.client import Stage
+from tests.waiting import DEADLINE_S
 
 PAGE = Path(__file__).parents[3] / "ide" / "page" / "terminal"
 DRIVER = Path(__file__).with_name("line.mjs")
@@ -41,7 +42,7 @@ def follow(page: Path, served: Served, id: str, *, seed: int = 1, cuts: int = 0,
     url = f"ws://{served.address}/projects/p/terminals/{id}/socket"
     done = subprocess.run(
         [node, "--experimental-websocket", "--no-warnings", str(page / DRIVER.name), url, str(seed), str(cuts), typed],
-        capture_output=True, text=True, timeout=20, check=False)
+        capture_output=True, text=True, timeout=2 * DEADLINE_S, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -403,7 +403,10 @@ def test_a_close_is_answered(there: Stage):
 
 
 def test_random_bytes_break_only_their_own_connection(there: Stage):
-    terminal = there.create("cat")
+    terminal = sh(there, "stty raw; echo ready; exec cat")      # of which no byte ends or stops it
+    with there.tab(terminal["id"]) as tab:
+        tab.attach()
+        tab.until("ready")
     seeds = [os.urandom(400) for _ in range(60)]
     for n, seed in enumerate(seeds):
         with there.tab(terminal["id"]) as tab:

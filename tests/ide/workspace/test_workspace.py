@@ -1,6 +1,7 @@
 """Projects are made, run, stopped, deleted and brought back, with real programs in them."""
 import errno
 import os
+import re
 import threading
 
 import pytest
@@ -326,15 +327,17 @@ def test_run_ends_an_earlier_run(tmp_path):
 
 def test_idle_projects_are_stopped_with_a_warning(tmp_path):
     def work(workspace):
-        kept = workspace.create("kept", "bare")
+        kept = workspace.create("kept", "bare", start=False)
         kept.change(keep_running=True)
+        kept.start()
         one = workspace.create("one", "bare")
         until(lambda: one.state == "stopped", "the stop")
         warnings = [message for message in one.bus._kept if message["type"] == "idle"]
         assert warnings[0]["stops_in"] is not None
         return kept.state
 
-    assert in_workspace(tmp_path, work, "idle: {stop_after: 3s, warn: 2s}") == "running"
+    # As long a warning as there is: no stall short of that skips it.
+    assert in_workspace(tmp_path, work, "idle: {stop_after: 5s, warn: 5s}") == "running"
 
 
 def test_programs_that_fill_the_disk_are_stopped(tmp_path):
@@ -345,7 +348,8 @@ def test_programs_that_fill_the_disk_are_stopped(tmp_path):
         until(lambda: one.state == "stopped", "the stop")
         return one.error
 
-    assert "holds 4 MiB of 1" in in_workspace(tmp_path, work, sandbox=", disk: 1m")
+    said = in_workspace(tmp_path, work, sandbox=", disk: 1m")
+    assert re.search(r"holds [1-4] MiB of 1; delete files", said), said     # counted behind the writing, or amid it
 
 
 def test_a_sandbox_that_does_not_start_leaves_a_project_to_mend(tmp_path):

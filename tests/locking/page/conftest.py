@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from hotpath.core.serve.testing import launched
 from tests.browser import Complaints, chromium
+from tests.scratch import scratch
 
 PATIENCE_MS = 60_000            # a shared machine stalls for seconds
 PHONE = {"width": 390, "height": 780}
@@ -25,8 +26,9 @@ def command(folder, listen="127.0.0.1:0"):
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory) -> Iterator[str]:
-    with launched(command(tmp_path_factory.mktemp("locking"))) as served:
+def address() -> Iterator[str]:
+    # In memory: where a commit takes as long as a slow disk likes, ten attempts may not be enough for everybody.
+    with scratch("locking") as folder, launched(command(folder)) as served:
         yield served.address
 
 

@@ -144,10 +144,12 @@ def test_who_needs_a_lock_that_another_has_waits_until_it_has_committed(engine, 
 def test_who_is_sent_away_begins_anew(engine, backend):
     result = play(engine, "deadlock", "retried")
     refused = [step for step in result.steps if step.outcome in ("deadlock", "timeout")]
-    assert [step.outcome for step in refused] == ["timeout" if backend == "sqlite" else "deadlock"]
+    assert {step.outcome for step in refused} == {"timeout" if backend == "sqlite" else "deadlock"}
+    if backend != "postgresql":     # there whoever comes back may be faster than who waits, and be sent away anew
+        assert len(refused) == 1
     retries = [step.actor for step in result.steps if step.outcome == "retry"]
-    assert retries == [refused[0].actor]
-    assert result.attempts == 3
+    assert retries == [step.actor for step in refused]
+    assert result.attempts == 2 + len(refused)
 
 
 # ---- the verdict is that of the data

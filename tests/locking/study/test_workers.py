@@ -12,7 +12,7 @@ from hotpath.locking.study import workers
 from hotpath.locking.study.grid import Cell
 from hotpath.locking.study.sweep import Counters
 from hotpath.locking.study.workers import Crew, Order, StudyFailed, TimeIsUp, Until, obey
-from tests.waiting import is_alive, send_signal, wait_for
+from tests.waiting import DEADLINE_S, is_alive, send_signal, wait_for
 
 CELL = Cell(rows=3, workers=3, work_ms=1)
 
@@ -68,7 +68,7 @@ def test_a_worker_that_dies_in_the_middle_is_named(url, monkeypatch):
     monkeypatch.setattr("hotpath.locking.study.units.work", fatal)
     with Crew(url, 2) as crew, Counters(url, 10), pytest.raises(
             StudyFailed, match=r"^worker [01] \(pid \d+\) ended with 7$"):
-        crew.measure("optimistic", Cell(rows=1, workers=2, work_ms=0), 0.2)
+        crew.measure("optimistic", Cell(rows=1, workers=2, work_ms=0), DEADLINE_S)     # the first unit ends it
 
 
 def test_a_worker_that_says_nothing_is_named(crew, monkeypatch):
@@ -81,7 +81,7 @@ def test_a_worker_that_says_nothing_is_named(crew, monkeypatch):
 def test_what_a_worker_could_not_do_is_said_in_one_line(url):
     with Crew(url, 1) as crew:       # there is no table
         with pytest.raises(StudyFailed, match=r"^worker 0 \(pid \d+\): .*hotpath_study_counters") as failed:
-            crew.measure("optimistic", Cell(1, 1, 0), 0.1)
+            crew.measure("optimistic", Cell(1, 1, 0), DEADLINE_S)
         assert "\n" not in str(failed.value)
 
 
@@ -119,20 +119,25 @@ def test_a_unit_that_ran_out_of_attempts_gave_up(alone, monkeypatch):
             super().__init__(attempts=2, base=0.0, cap=0.0)
 
     monkeypatch.setitem(workers.WAYS, "optimistic", (conflict, Twice))
-    took = obey(alone, Order("optimistic", CELL, 0.1, 0), start_s=time.monotonic())
-    assert took.commits == 0
-    assert took.gave_up == len(took.latency_s) > 0
-    # At most the last is cut off, behind its first attempt.
-    assert took.conflicts - 2 * took.gave_up in (0, 1)
+
+    def n_that_gave_up() -> int:
+        took = obey(alone, Order("optimistic", CELL, 0.1, 0), start_s=time.monotonic())
+        assert took.commits == 0
+        assert took.gave_up == len(took.latency_s)
+        # At most the last is cut off, behind its first attempt.
+        assert took.conflicts - 2 * took.gave_up in (0, 1)
+        return took.gave_up
+
+    wait_for(n_that_gave_up, "a unit to give up")
 
 
 def test_a_lost_connection_ends_the_study(alone, monkeypatch):
     def lost(tx, key, work_s):
         raise locking.Disconnected("gone")
 
-    monkeypatch.setitem(workers.WAYS, "optimistic", (lost, locking.Optimistic))
-    with pytest.raises(locking.Disconnected, match="gone"):      # its attempts last longer than the time does
-        obey(alone, Order("optimistic", CELL, 0.05, 0), start_s=time.monotonic())
+    monkeypatch.setitem(workers.WAYS, "optimistic", (lost, lambda: locking.Optimistic(base=1e9, cap=1e9)))
+    with pytest.raises(locking.Disconnected, match="gone"):      # its first wait would be longer than the time
+        obey(alone, Order("optimistic", CELL, DEADLINE_S, 0), start_s=time.monotonic())
 
 
 def test_beyond_the_end_nothing_is_tried_again():

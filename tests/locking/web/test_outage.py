@@ -31,8 +31,8 @@ def test_while_the_database_is_gone_requests_are_told_to_come_back(backend):
             assert int(answer.value("retry-after")) >= 1
             assert told["outcome"] in ("none", "unknown")
             assert backend not in answer.body.decode()
-        wait_for(lambda: server.get("/healthz").status == 503, "it to be unwell")
-        assert problem_of(server.get("/healthz"), 503)["detail"] == "the database cannot be reached"
+        unwell = wait_for(lambda: (answer := server.get("/healthz")).status == 503 and answer, "it to be unwell")
+        assert problem_of(unwell, 503)["detail"] == "the database cannot be reached"
         # What needs no database is there.
         assert server.get("/").status == 200
         assert server.get("/scenarios").status == 200

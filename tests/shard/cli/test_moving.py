@@ -71,7 +71,7 @@ def test_detached_it_goes_on_behind_the_command(up):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_the_move_outlives_the_command(up, number):
-    with running([*COMMAND, *up.words("add", "s2", "--rate", "200")]) as command:
+    with running([*COMMAND, *up.words("add", "s2", "--rate", "10")]) as command:
         command.wait_for_output("^add s2: (opening|copying), ", 60)
         os.kill(command.pid, number)
         status = command.wait()
