@@ -110,7 +110,7 @@ def run(port: int, connections: int, seconds: float, payload: bytes) -> Outcome:
         start_s = time.perf_counter()
         for client in clients.values():
             client.send()
-        # Each once, and one of them again, however late we are.
+        # More echoes than sockets, however late we are: quantiles need two.
         while (now_s := time.perf_counter()) < start_s + seconds or len(latencies_s) <= connections:
             ready = poll.poll(DEADLINE_S)
             if not ready:

@@ -32,7 +32,7 @@ def wait_for(check: Callable[[], T], what: str, within_s: float = DEADLINE_S) ->
     return answer
 
 
-_given: deque[int] = deque(maxlen=500)      # lately, and perhaps not bound yet
+_given: deque[int] = deque(maxlen=100)      # lately, and perhaps not bound yet
 
 
 def free_port() -> int:
@@ -78,7 +78,7 @@ def is_stopped(pid: int) -> bool:
     for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
         with suppress(FileNotFoundError, ProcessLookupError):       # a thread that has just ended
             states.append(stat.read_text().rpartition(")")[2].split()[0])
-    return bool(states) and set(states) <= set("TtZX")
+    return set(states) <= set("TtZX")       # of one that is gone there are none
 
 
 def send_signal(pid: int, number: int) -> None:

@@ -14,19 +14,24 @@
   const KEY = "hotpath/tries";
   const FIRST_PAUSE_MS = 500;
   const LONGEST_PAUSE_MS = 30_000;
+  const pauseMs = (/** @type {number} */ tries) => Math.min(FIRST_PAUSE_MS * 2 ** tries, LONGEST_PAUSE_MS);
 
   let isWhole = true;
   addEventListener("error", ({target}) => {
-    const isOurs = target instanceof HTMLScriptElement || (target instanceof HTMLLinkElement && target.rel === "stylesheet");
-    if (!isOurs || !isWhole || document.readyState === "complete") {
-      return;
+    if (target instanceof HTMLLinkElement && target.rel === "stylesheet") {
+      const tries = Number(target.dataset.tries ?? 0);
+      const another = /** @type {HTMLLinkElement} */ (target.cloneNode());
+      another.dataset.tries = String(tries + 1);
+      setTimeout(() => target.replaceWith(another), pauseMs(tries));
+    } else if (target instanceof HTMLScriptElement && isWhole && document.readyState !== "complete") {
+      // A module that failed is never asked for again by the same document; nobody can have used this one.
+      isWhole = false;
+      try {
+        const tries = Number(sessionStorage.getItem(KEY));
+        sessionStorage.setItem(KEY, String(tries + 1));
+        setTimeout(() => location.reload(), pauseMs(tries));
+      } catch { /* whoever may not count does not try for ever */ }
     }
-    isWhole = false;
-    try {
-      const tries = Number(sessionStorage.getItem(KEY));
-      sessionStorage.setItem(KEY, String(tries + 1));
-      setTimeout(() => location.reload(), Math.min(FIRST_PAUSE_MS * 2 ** tries, LONGEST_PAUSE_MS));
-    } catch { /* whoever may not count does not try for ever */ }
   }, true);
   addEventListener("load", () => {
     try {
@@ -34,5 +39,11 @@
         sessionStorage.removeItem(KEY);
       }
     } catch { /* as above */ }
+  });
+  addEventListener("click", (event) => {
+    if (event.target instanceof Element && event.target.matches(".again")) {
+      event.preventDefault();     // the link alone would lose what stands behind # in the address
+      location.reload();
+    }
   });
 }

@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 
 from hotpath.core.net.buffer cimport Buffer
 from hotpath.core.net.epoll cimport SCRATCH_BYTES, loop_call, loop_t
-from hotpath.core.net.linux cimport SO_SNDBUF, SOL_SOCKET, setsockopt
+from hotpath.core.net.linux cimport MSG_DONTWAIT, MSG_PEEK, SO_SNDBUF, SOL_SOCKET, recv, setsockopt
 from hotpath.core.net.stream cimport STREAM_FAILED, STREAM_NOTHING, stream_error, stream_flush, stream_recv
 from hotpath.core.serve.assembly cimport assembly_add, assembly_free
 from hotpath.core.serve.connection cimport (
@@ -184,6 +184,11 @@ cdef void refuse(push_t* push, uint16_t code, const char* reason) noexcept nogil
 
 # -------------------------------------------------------------------------------------------------------- the loop's side
 
+cdef bint has_input(int fd) noexcept nogil:
+    cdef uint8_t byte
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0
+
+
 cdef void on_late(push_t* push) noexcept nogil:
     cdef int64_t now_ms = push.out.spool.loop.now_ms
     cdef connection_t* connection = push.connection
@@ -199,9 +204,9 @@ cdef void on_late(push_t* push) noexcept nogil:
             too_slow(push)
             return
     elif push.limits.ping_ms and now_ms - push.heard_ms >= push.limits.ping_ms:
-        # What came is read behind this turn: it was we who stood still, perhaps, while the answer lay there.
+        # Something may lie there that the loop has not told us of yet: perhaps it was we who stood still, not the client.
         if (push.pinged and now_ms - push.heard_ms >= 2 * push.limits.ping_ms
-                and not (connection.stream.readable and connection.exchange == NULL)):
+                and not (connection.exchange == NULL and has_input(connection.stream.source.fd))):
             push.close_code = CLOSE_ABNORMAL
             connection_lost(connection)
             return

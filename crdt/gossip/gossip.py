@@ -273,7 +273,7 @@ class Gossip:
                 self.replica.suspended = "the clock of this replica is ahead of its peers'"
             else:
                 self.replica.suspended = None
-            if has_joined:      # last: whoever is shown our values is also told that we are well
+            if has_joined:      # last: whoever reads our values must not be told by /healthz that we are suspended
                 self.group.joining = False
                 log.info("joined peers=%s", ",".join(f"{peer.name}:{peer.state}" for peer in peers) or "-")
 

@@ -86,9 +86,8 @@ class Folder:
                 try:
                     return os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 except FileNotFoundError:
-                    if self.path.is_dir():
+                    if (self.path / LOCK).is_symlink():     # to nowhere; else a purge came in between
                         raise
-                    # a purge came in between
         except OSError as error:
             raise CannotStart(f"data: {self.path} cannot be used: {error.strerror}; allowed: a directory of yours, or "
                               "one to be made") from None

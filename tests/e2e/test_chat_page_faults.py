@@ -4,9 +4,10 @@ from __future__ import annotations
 import json
 import re
 import signal
+from contextlib import suppress
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 
 from hotpath.chat.config import ChatConfig
 from hotpath.chat.store import Database, PostMessage, Writer
@@ -161,9 +162,13 @@ def test_without_any_gateway_the_banner_says_so_and_talk_goes_on_later(tmp_path,
             watch.observe(banner, {attributes: true});
         }""")
         home.signal("g1", signal.SIGKILL)
-        # It may be live again before anybody looks; where its policy does not name the new gateway, it is loaded anew.
-        lost = "(window.states ?? ['reloaded']).some((state) => state !== 'live')"
-        wait_for(lambda: ann.page.evaluate(lost), "the banner to say so")
+
+        def was_lost():
+            """Though it may be live again: where its policy does not name the new gateway, the page is loaded anew."""
+            with suppress(Error):       # just now
+                return ann.page.evaluate("(window.states ?? ['reloaded']).some((state) => state !== 'live')")
+
+        wait_for(was_lost, "the banner to say so")
         ann.say("sent over HTTP all the same")
         expect(ann.sent("sent over HTTP all the same")).to_have_count(1)
         ann.expect_connection("live")

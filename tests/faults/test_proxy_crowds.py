@@ -94,7 +94,8 @@ def test_500_slow_heads_slow_nobody_and_end_at_their_deadline(background: Backgr
     with Proxy(config) as proxy, Load(background, proxy.address, kept=4, fresh=2).running() as load:
         before_s = latencies_s(load, 200)
         with SlowHeads(proxy.address).running(N_SLOW) as slow:
-            beside_s = latencies_s(load, 200)
+            # The better half: the machine may be busier beside the crowd than before and after it.
+            beside_s = min((latencies_s(load, 100) for _ in range(2)), key=median)
             assert not slow.answers, "the crowd was gone before the load was"
             wait_for(lambda: len(slow.answers) == N_SLOW, "the deadlines")
         after_s = latencies_s(load, 200)
@@ -103,8 +104,7 @@ def test_500_slow_heads_slow_nobody_and_end_at_their_deadline(background: Backgr
         assert {answer.partition(b"\r\n")[0] for answer in slow.answers} == {b"HTTP/1.1 408 Request Timeout"}
         assert min(slow.lives_s) > 0.95 * HEAD_S, "none of them was sent away early"
         # The medians of the same run: a crowd that is waited for costs a deadline, 1000 times as much.
-        # The machine may be busier beside the crowd; whoever waits for a deadline is far above a tenth of it.
-        assert median(beside_s) < max(4 * median(before_s + after_s), HEAD_S / 10)
+        assert median(beside_s) < 4 * median(before_s + after_s)
         wait_for(lambda: proxy.connections() <= 6, "the gauges to come down")
 
 

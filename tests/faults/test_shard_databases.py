@@ -59,7 +59,7 @@ def test_a_server_that_fails_while_rows_move_delays_the_move_and_nobody_elses_ke
         else:
             with own.silent(server):
                 crowd.wait_for(200)
-        cluster.reshard().throttle(0)
+        heard(lambda: cluster.reshard().throttle(0))
         wait_for_state(cluster, "done")
         crowd.wait_for(200)
         crowd.stop()
@@ -125,7 +125,7 @@ def test_a_full_disk_under_the_new_shard_pauses_the_move_and_leaves_the_old_one_
             assert sources == 2000
             full.unlink()
             cluster.reshard().resume()
-            cluster.reshard().throttle(0)
+            heard(lambda: cluster.reshard().throttle(0))
             with carrier(place.file, lease=0.3):
                 wait_for_state(cluster, "done")
         crowd.stop()

@@ -12,6 +12,7 @@ from tests.faults.shard_faults import (
     Outside,
     carrier,
     env,
+    heard,
     opened,
     place_on,
     placed,
@@ -109,7 +110,7 @@ def test_the_command_may_die_and_the_move_goes_on(tmp_path):
         wait_for_state(cluster, "copying")
         os.kill(command.pid, signal.SIGKILL)
         command.wait()
-        cluster.reshard().throttle(0)
+        heard(lambda: cluster.reshard().throttle(0))
         wait_for_state(cluster, "done")
         crowd.stop()
         assert not crowd.failures

@@ -19,7 +19,7 @@ from tests.proxy.exam_answers import BROKEN_BODIES, EVIL, GOOD, TALKATIVE
 from tests.proxy.exam_grammar import Request, by_grammar
 from tests.proxy.test_exam import CASES
 
-# A cut stream must not wait long for bytes that never come; nor may who only stood still for a moment be cut.
+# A cut stream must not wait long for bytes that never come; nor must a client be cut that stood still for a moment.
 HASTE = {"head": "2s", "body": "2s", "idle": "2s"}
 # A server's silence is told as such (502, 504, a cut), whenever it is noticed.
 SILENCE = {"response": "300ms", "read": "300ms"}

@@ -6,6 +6,7 @@ import re
 import select
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -64,10 +65,12 @@ class Load:
 
     def _ask_on(self, client: Client, post: bool) -> None:
         """Ask until the proxy says goodbye, or the test does."""
+        heard_s = time.monotonic()
         while not self._stop.is_set():
-            if select.select([client.sock], [], [], 0)[0]:
+            if time.monotonic() - heard_s > 1 and select.select([client.sock], [], [], 0)[0]:
                 return      # we were silent for as long as a drain waits, and let go: no request was on it
             answer = client.ask("POST", "/load", body=b"x" * 100) if post else client.ask("GET", "/load")
+            heard_s = time.monotonic()
             if answer.status != 200:
                 self.failures.append(f"status {answer.status}")
             self.done += 1
