@@ -20,7 +20,6 @@ const BUNDLES = {
   "markdown": "@codemirror/lang-markdown", "python": "@codemirror/lang-python", "rust": "@codemirror/lang-rust",
   "sql": "@codemirror/lang-sql", "yaml": "@codemirror/lang-yaml", "shell": "./src/shell.js",
 };
-const IS_LANGUAGE = (/** @type {string} */ name) => !/^(codemirror|merge|xterm)/.test(name);
 
 // Both libraries write <style> elements and style attributes, which `style-src 'self'` forbids. Constructed sheets and
 // the style property are allowed. Each pair must be found that often, so an update that changes the place fails here.
@@ -89,34 +88,16 @@ const licences = packages.map((name) => {
 writeFileSync(join(vendor, "LICENSES.txt"), `The bundles in this folder are made of these packages by ide/bundles/build.mjs.\n\n${licences.join(`\n${"-".repeat(80)}\n\n`)}`);
 
 const lines = Object.keys(BUNDLES).map((name) => `  ${JSON.stringify(name)}: () => import("./vendor/${fileOf(name)}"),`);
-const languages = Object.keys(BUNDLES).filter(IS_LANGUAGE);
 writeFileSync(join(page, "vendor.js"), `// Where the bundles are: the only file that knows their hashes. Made by ide/bundles/build.mjs.
 
-/** One function per bundle; what it promises is the module. @type {Record<string, () => Promise<any>>} */
+/** @type {Record<string, () => Promise<any>>} */
 const BUNDLES = {
 ${lines.join("\n")}
 };
 
-/** The editor. @returns {Promise<any>} */
-export const codemirror = BUNDLES["codemirror"];
-
-/** Search and completion for it. @returns {Promise<any>} */
-export const codemirrorMore = BUNDLES["codemirror-more"];
-
-/** Its merge view. @returns {Promise<any>} */
-export const merge = BUNDLES["merge"];
-
-/** {Terminal, FitAddon, WebLinksAddon, Unicode11Addon}. @returns {Promise<any>} */
-export const xterm = BUNDLES["xterm"];
-
-/** {SearchAddon}. @returns {Promise<any>} */
-export const xtermSearch = BUNDLES["xterm-search"];
-
-/** {WebglAddon}. @returns {Promise<any>} */
-export const xtermWebgl = BUNDLES["xterm-webgl"];
-
-/** The languages, each by its name. */
-export const languages = [${languages.map((name) => JSON.stringify(name)).join(", ")}];
+export const {
+  codemirror, "codemirror-more": codemirrorMore, merge, xterm, "xterm-search": xtermSearch, "xterm-webgl": xtermWebgl,
+} = BUNDLES;
 
 /** @param {string} name of a language @returns {Promise<any>} what its package exports */
 export const language = (name) => BUNDLES[name]();

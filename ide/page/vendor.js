@@ -1,6 +1,6 @@
 // Where the bundles are: the only file that knows their hashes. Made by ide/bundles/build.mjs.
 
-/** One function per bundle; what it promises is the module. @type {Record<string, () => Promise<any>>} */
+/** @type {Record<string, () => Promise<any>>} */
 const BUNDLES = {
   "codemirror": () => import("./vendor/codemirror-YNXLFFU2.js"),
   "codemirror-more": () => import("./vendor/codemirror-more-NJ4XCKW3.js"),
@@ -23,26 +23,9 @@ const BUNDLES = {
   "shell": () => import("./vendor/shell-I6GTUCU5.js"),
 };
 
-/** The editor. @returns {Promise<any>} */
-export const codemirror = BUNDLES["codemirror"];
-
-/** Search and completion for it. @returns {Promise<any>} */
-export const codemirrorMore = BUNDLES["codemirror-more"];
-
-/** Its merge view. @returns {Promise<any>} */
-export const merge = BUNDLES["merge"];
-
-/** {Terminal, FitAddon, WebLinksAddon, Unicode11Addon}. @returns {Promise<any>} */
-export const xterm = BUNDLES["xterm"];
-
-/** {SearchAddon}. @returns {Promise<any>} */
-export const xtermSearch = BUNDLES["xterm-search"];
-
-/** {WebglAddon}. @returns {Promise<any>} */
-export const xtermWebgl = BUNDLES["xterm-webgl"];
-
-/** The languages, each by its name. */
-export const languages = ["cpp", "css", "go", "html", "java", "javascript", "json", "markdown", "python", "rust", "sql", "yaml", "shell"];
+export const {
+  codemirror, "codemirror-more": codemirrorMore, merge, xterm, "xterm-search": xtermSearch, "xterm-webgl": xtermWebgl,
+} = BUNDLES;
 
 /** @param {string} name of a language @returns {Promise<any>} what its package exports */
 export const language = (name) => BUNDLES[name]();

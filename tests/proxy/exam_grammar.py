@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
 TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
@@ -101,6 +102,15 @@ def unchunked(data: bytes, at: int) -> tuple[bytes, int] | None:
     return None if trailers is None else (payload, trailers.end())
 
 
+# Escapes of what is unreserved: letters, digits and -._~ (RFC 3986 section 2.3).
+NEEDLESS = re.compile(rb"%(?:2[dDeE]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF]|7[eE])")
+
+
+def plain(segment: bytes) -> bytes:
+    """Without escapes that nothing asks for (RFC 3986 section 6.2.2.2)."""
+    return NEEDLESS.sub(lambda found: unquote_to_bytes(found[0]), segment)
+
+
 def forwarded(target: bytes) -> str | None:
     """The target without scheme, host and dot segments (RFC 3986 section 5.2.4); None: it leads above the root."""
     if target == b"*":
@@ -115,7 +125,7 @@ def forwarded(target: bytes) -> str | None:
         if dots == b"..":
             kept.pop()
         elif dots != b".":
-            kept.append(segment)
+            kept.append(plain(segment))
         if dots in (b".", b"..") and i == len(segments) - 1:
             kept.append(b"")
     return (b"/" + b"/".join(kept) + mark + query).decode()

@@ -113,6 +113,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 @settings(FIGURES)
 @given(parts=streams, edits=st.lists(edit, max_size=3), cuts=st.lists(st.integers(0, 4000), max_size=4))
 @example(parts=[b"GET http://exam/% HTTP/1.1\r\nHost: exam\r\n\r\n"], edits=[], cuts=[])
+@example(parts=[b"GET /a%2e%2D%7e%7E%5f%41%7a%30%2f%c3%5B?%41 HTTP/1.1\r\nHost: exam\r\n\r\n"], edits=[], cuts=[])
 def test_what_arrives_is_what_a_grammar_reads(
     table: Desk, parts: list[bytes], edits: list[tuple[int, int, bytes]], cuts: list[int]
 ) -> None:
