@@ -92,6 +92,15 @@ class View:
     def expect_connection(self, state):
         expect(self.page.get_by_role("status")).to_have_attribute("data-connection", state)
 
+    def watch_connection(self):
+        """From now on `window.states` of the page has each state that its connection had."""
+        self.page.evaluate("""() => {
+            window.states = [];
+            const banner = document.querySelector("[data-connection]");
+            const watch = new MutationObserver(() => window.states.push(banner.dataset.connection));
+            watch.observe(banner, {attributes: true});
+        }""")
+
     def enter(self, name, button):
         self.page.get_by_label("Name").fill(name)
         self.page.get_by_label("Password").fill(PASSWORD)

@@ -155,12 +155,7 @@ def test_without_any_gateway_the_banner_says_so_and_talk_goes_on_later(tmp_path,
     with real_house(tmp_path, {"gateways": {"count": 1}}) as home:
         pair = Pair(home, browser)
         ann = pair.view(pair.ann)
-        ann.page.evaluate("""() => {
-            window.states = [];
-            const banner = document.querySelector("[data-connection]");
-            const watch = new MutationObserver(() => window.states.push(banner.dataset.connection));
-            watch.observe(banner, {attributes: true});
-        }""")
+        ann.watch_connection()
         home.signal("g1", signal.SIGKILL)
 
         def was_lost():
@@ -181,12 +176,7 @@ def test_a_gateway_that_is_drained_is_left_without_a_word(tmp_path, browser):
     with real_house(tmp_path, {"gateways": {"drain": "1s"}}) as home:
         pair = Pair(home, browser)              # the first account of all: Ann may do this
         ann = pair.view(pair.ann)
-        ann.page.evaluate("""() => {
-            window.states = [];
-            const banner = document.querySelector("[data-connection]");
-            const watch = new MutationObserver(() => window.states.push(banner.dataset.connection));
-            watch.observe(banner, {attributes: true});
-        }""")
+        ann.watch_connection()
         old = next(row for row in home.run["gateways"] if row["url"] == ann.line)
         assert pair.ann.ask("POST", f"/api/gateways/{old['id']}/drain").status == 202
         for i in range(10):
