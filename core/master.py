@@ -165,8 +165,9 @@ class Master:
         crew = Crew(self._service.load(self._listeners), self._n_generations)
         self._crews.append(crew)
         # What lives now is never looked at by a worker's collector, so its pages stay shared. Collected first: frozen
-        # garbage would stay for ever.
-        gc.unfreeze()
+        # garbage would stay for ever. What is frozen at the first load is so by whoever called us, and is theirs.
+        if self._n_generations > 1:
+            gc.unfreeze()
         gc.collect()
         gc.freeze()
         return crew

@@ -1,6 +1,7 @@
 """HOTPATH_REQUIRE_ALL=1 fails what skips; examples have no deadline; Ctrl+C is heard; in which order; fixtures."""
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Generator
@@ -63,6 +64,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for n, file in enumerate(browsers, 1):
         others.insert(n * (step + 1), file)
     items[:] = [item for file in others for item in file]
+
+
+def pytest_collection_finish() -> None:
+    """Many tests fork a server, and a collection of garbage in it would copy what 20,000 tests are made of."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

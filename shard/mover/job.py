@@ -175,6 +175,13 @@ class Job:
             self.closing.wait(min(left_s, BEAT_S))
             self.beat(state)
 
+    def ease(self, state: State, took_s: float) -> None:
+        """Rest after a look that took so long, beating, while the foreground suffers: not for what it suffered once."""
+        began_s = time.monotonic()
+        while (left_s := began_s + self.throttle.ease_s(took_s) - time.monotonic()) > 0:
+            self.closing.wait(min(left_s, BEAT_S))
+            self.beat(state)
+
     # ---- what it works on
 
     def topology(self) -> Topology:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import socket
 import subprocess
+import weakref
 
 import pytest
 
@@ -168,6 +170,22 @@ def test_no_signal_of_the_master_reaches_a_child_that_has_no_handlers_yet(master
     os.waitpid(crew.slots[0].pid, 0)
     assert blocked[0] >= {*DRAIN_SIGNALS, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2}
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def test_what_its_caller_froze_stays_frozen_until_a_reload(master):
+    class Itself:
+        def __init__(self) -> None:
+            self.me = self
+
+    itself = Itself()
+    gone = weakref.ref(itself)
+    gc.collect()
+    gc.freeze()
+    del itself
+    master._load()
+    assert gone() is not None
+    master._load()
+    assert gone() is None
 
 
 def test_process_one_does_not_hand_over(master, caplog):

@@ -53,9 +53,10 @@ class Place:
 
 def placed(folder: Path, *, rows: int = 0, endpoints: list[Any] | None = None, n: int = 3, **more: Any) -> Place:
     """A cluster that is up: on SQLite files below `folder`, or in `n` of these empty databases; with `rows` in it."""
-    # An access log would fill the pipe that nobody reads.
-    config: dict[str, Any] = {"data": str(folder / "data"), "tables": TABLES, "vnodes": 64,
-                              "log": {"access": "off"}} | more
+    # An access log would fill the pipe that nobody reads. A mover that is polite to the crowd would be so to the
+    # neighbours' load too.
+    config: dict[str, Any] = {"data": str(folder / "data"), "tables": TABLES, "vnodes": 64, "log": {"access": "off"},
+                              **more, "move": {"latency": 1000, **more.get("move", {})}}
     spare: list[str] = []
     if endpoints is None:
         config["shards"] = n
@@ -201,6 +202,11 @@ class Outside:
             except BaseException as error:
                 self.wrong.append(repr(error))
                 raise
+
+    def wait_for(self, n: int) -> None:
+        """Return once it has seen moves that two shards serve `n` times more."""
+        wanted = self.looks + n
+        wait_for(lambda: self.looks >= wanted or self.wrong, f"{n} more looks at moves")
 
     def look(self) -> None:
         """Epochs never fall; while a move is served by two shards its marks only grow, and the source is frozen."""

@@ -17,11 +17,12 @@ ROWS = 3000
 def test_add_remove_and_cancel_under_a_crowd(engine, request, tmp_path):
     place = place_on(engine, request, tmp_path, rows=ROWS, pool=PATIENT)
     with router(place.file) as other, opened(place.file, moves=True) as cluster, Outside(cluster) as outside, \
-            Crowd([by_python(cluster)] * 3 + [by_http("127.0.0.1", other.port)], pause_s=0.002) as crowd:
+            Crowd([by_python(cluster)] * 3 + [by_http("127.0.0.1", other.port)], pause_s=0.01) as crowd:
         crowd.wait_for(300)
         added = cluster.add_shard("s3", hold=True, **place.dsn())
         wait_for_state(cluster, "verified")
         crowd.wait_for(500)
+        outside.wait_for(6)
         added.complete()
         wait_for_state(cluster, "done")
         assert strays_but_for_the_crowd(cluster) == []
@@ -31,6 +32,7 @@ def test_add_remove_and_cancel_under_a_crowd(engine, request, tmp_path):
         taken_back = cluster.add_shard("s4", hold=True, **place.dsn())
         wait_for_state(cluster, "verified")
         crowd.wait_for(500)
+        outside.wait_for(6)
         taken_back.cancel()
         wait_for_state(cluster, "cancelled")
         crowd.wait_for(300)
@@ -40,7 +42,6 @@ def test_add_remove_and_cancel_under_a_crowd(engine, request, tmp_path):
         assert strays(cluster) == []
         assert cluster.table("things").aggregate("count", where={"id": {"ge": 1_000_000}})["count"] == ROWS
     assert not outside.wrong
-    assert outside.looks > 10
 
 
 def strays_but_for_the_crowd(cluster):

@@ -1,9 +1,17 @@
 """Rates, chunks and politeness, by a clock that the test turns."""
 from __future__ import annotations
 
+import threading
+import time
+from typing import cast
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hotpath.shard.config import ShardConfig
+from hotpath.shard.directory import Directory
+from hotpath.shard.mover.job import BEAT_S, Job
 from hotpath.shard.mover.throttle import BURST_S, CHUNK_S, FIRST_CHUNK, LEAST, SLOWEST, Throttle
 
 
@@ -88,6 +96,35 @@ def test_it_halves_while_others_suffer_and_comes_back() -> None:
         throttle.pause_s()
     assert throttle.cap == 1000.0
     assert throttle.ease_s(0.01) == 0.0
+
+
+@pytest.mark.parametrize("suffers_s", [5, 10_000])
+def test_a_rest_is_as_long_as_others_suffer(monkeypatch: pytest.MonkeyPatch, suffers_s: int) -> None:
+    clock = Clock()
+
+    class Turned(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            clock.now_s += timeout
+            return False
+
+    beats = []
+    monkeypatch.setattr(time, "monotonic", clock)
+    monkeypatch.setattr(Job, "beat", lambda self, state: beats.append(clock.now_s))
+    until_s = clock.now_s + 10 + suffers_s
+    throttle = Throttle(1000.0, 100, before_s=0.02, p99=lambda: 1.0 if clock.now_s < until_s else 0.0, clock=clock)
+    job = Job("", "", cast(Directory, None), cast(ShardConfig, None), throttle, Turned(), {})
+    for _ in range(10):
+        clock.now_s += 1.0
+        throttle.pause_s()
+    began_s = clock.now_s
+    job.ease("verifying", 10.0)
+    rested_s = clock.now_s - began_s
+    if suffers_s == 5:
+        assert 5 < rested_s < 25                    # it has recovered: not the 630 s that it looked like at first
+    else:
+        assert rested_s == 10.0 * (1 / LEAST - 1)
+    assert len(beats) >= rested_s / BEAT_S - 1
 
 
 def test_without_a_rate_it_halves_what_it_does() -> None:
