@@ -103,6 +103,8 @@ class Glimpses(Generic[T]):
                 asked.rest_until_s = 0.0
                 if ok:
                     asked.value = value
+                    # One slow answer of who was quick is a hiccup, and says nothing of the next one's price.
+                    price_s = min(took_s, asked.took_s or took_s)
                     asked.took_s = took_s
-                    if took_s > QUICK_S:
-                        asked.rest_until_s = time.monotonic() + took_s * REST
+                    if price_s > QUICK_S:
+                        asked.rest_until_s = time.monotonic() + price_s * REST

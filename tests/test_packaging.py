@@ -38,7 +38,8 @@ def sources_of_packages():
 
 
 def has_header(source):
-    return any('cdef extern from "' in path.read_text() for path in (source, source.with_suffix(".pxd")) if path.exists())
+    texts = [path.read_text() for path in (source, source.with_suffix(".pxd")) if path.exists()]
+    return any('cdef extern from "' in text for text in texts)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,6 +50,23 @@ def test_what_took_long_rests(seen, monkeypatch):
     seen.look({"a": lambda: n.append(1)}, within_s=DEADLINE_S)
     assert seen.look({"a": lambda: n.append(1)}, within_s=DEADLINE_S)["a"].ok
     assert len(n) == 1
+
+
+def test_a_hiccup_is_no_reason_to_rest(seen, monkeypatch):
+    now_s = 0.0
+
+    def took(seconds):
+        def answer():
+            nonlocal now_s
+            now_s += seconds
+            asked.append(seconds)
+        return answer
+
+    monkeypatch.setattr(glimpses, "time", SimpleNamespace(monotonic=lambda: now_s))
+    asked = []
+    for seconds in (0.01, 10, 0.01, 10, 10, 10):
+        assert seen.look({"a": took(seconds)}, within_s=DEADLINE_S)["a"].ok
+    assert asked == [0.01, 10, 0.01, 10, 10]        # twice is a habit
 
 
 def test_who_was_quicker_before_and_is_silent_now_is_not_up(seen, monkeypatch):
