@@ -165,20 +165,19 @@ class Job:
     def rest(self, state: State, seconds: float) -> None:
         """Wait so long, beating."""
         until_s = time.monotonic() + seconds
-        while (left_s := until_s - time.monotonic()) > 0:
-            self.closing.wait(min(left_s, BEAT_S))
-            self.beat(state)
+        self._wait(state, lambda: until_s - time.monotonic())
 
     def pace(self, state: State) -> None:
         """Wait until the next chunk may go, beating. A new rate counts at once, also for who waits already."""
-        while (left_s := self.throttle.pause_s()) > 0:
-            self.closing.wait(min(left_s, BEAT_S))
-            self.beat(state)
+        self._wait(state, self.throttle.pause_s)
 
     def ease(self, state: State, took_s: float) -> None:
         """Rest after a look that took so long, beating, while the foreground suffers: not for what it suffered once."""
         began_s = time.monotonic()
-        while (left_s := began_s + self.throttle.ease_s(took_s) - time.monotonic()) > 0:
+        self._wait(state, lambda: began_s + self.throttle.ease_s(took_s) - time.monotonic())
+
+    def _wait(self, state: State, seconds_left: Callable[[], float]) -> None:
+        while (left_s := seconds_left()) > 0:
             self.closing.wait(min(left_s, BEAT_S))
             self.beat(state)
 
